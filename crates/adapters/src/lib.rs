@@ -48,4 +48,4 @@ pub use methods::mixture::MixtureConfig;
 pub use methods::soft_moa::SoftMoaConfig;
 pub use methods::sparse_moa::SparseMoaConfig;
 pub use methods::{Bottleneck, MethodConfig, NoSettings, Placement};
-pub use model::{AdaptOptions, AdaptedModel};
+pub use model::{AdaptOptions, AdaptedModel, RecomputedPass};

@@ -1,7 +1,8 @@
 //! A backbone with one method attached and a classification head.
 
 use ast_model::{
-    AstConfig, AstModel, BindOptions, Checkpoint, Extension, Pooling, Precision, Step,
+    AstConfig, AstModel, BindOptions, Checkpoint, Extension, Patchout, Pooling, Precision,
+    Recomputed, Step,
 };
 use tch::{Device, Tensor};
 
@@ -21,10 +22,13 @@ pub struct AdaptOptions {
     pub device: Device,
     /// From tokens to one vector per clip.
     pub pooling: Pooling,
+    /// Patches dropped in training steps.
+    pub patchout: Patchout,
 }
 
 impl AdaptOptions {
-    /// `classes` classes, seed 0, f32, on the CPU, mean over all tokens.
+    /// `classes` classes, seed 0, f32, on the CPU, mean over all tokens,
+    /// no patch dropped.
     pub fn new(classes: i64) -> Self {
         AdaptOptions {
             classes,
@@ -32,7 +36,33 @@ impl AdaptOptions {
             precision: Precision::F32,
             device: Device::Cpu,
             pooling: Pooling::All,
+            patchout: Patchout::default(),
         }
+    }
+}
+
+/// What [`AdaptedModel::forward_recomputed`] gives.
+pub struct RecomputedPass<'a> {
+    pass: Recomputed<'a>,
+    logits: Tensor,
+}
+
+impl RecomputedPass<'_> {
+    /// Class scores before the softmax.
+    ///
+    /// # Shapes
+    /// [B, C], f32
+    pub fn logits(&self) -> &Tensor {
+        &self.logits
+    }
+
+    /// Adds the gradient of `loss`, computed from the logits, and of the
+    /// method's own losses to `grad` of every trained tensor.
+    ///
+    /// # Errors
+    /// When a block cannot be computed again.
+    pub fn backward(self, loss: &Tensor) -> Result<(), AdapterError> {
+        Ok(self.pass.backward(loss)?)
     }
 }
 
@@ -73,6 +103,7 @@ impl AdaptedModel {
                 trained: &trains,
                 precision: options.precision,
                 device: options.device,
+                patchout: options.patchout,
             },
         )?;
         let d = checkpoint.config.hidden_size;
@@ -109,7 +140,33 @@ impl AdaptedModel {
         let tokens = self
             .backbone
             .forward(features, self.extension.as_ref(), step)?;
-        let pooled = self.pooling.pool(&tokens);
+        self.classify(&tokens)
+    }
+
+    /// A training step's forward pass that keeps only the input of each block;
+    /// see [`Recomputed`]. Give the loss to [`RecomputedPass::backward`].
+    ///
+    /// # Shapes
+    /// `features` [B, T, F]
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn forward_recomputed<'a>(
+        &'a self,
+        features: &'a Tensor,
+        step: &'a Step,
+    ) -> Result<RecomputedPass<'a>, AdapterError> {
+        let extension = self.extension.as_ref();
+        let pass = self
+            .backbone
+            .forward_recomputed(features, extension, step)?;
+        let logits = self.classify(pass.tokens())?;
+        Ok(RecomputedPass { pass, logits })
+    }
+
+    /// [B, L, D] → [B, C]
+    fn classify(&self, tokens: &Tensor) -> Result<Tensor, AdapterError> {
+        let pooled = self.pooling.pool(tokens);
         Ok(pooled.f_linear(&self.head_weight, Some(&self.head_bias))?)
     }
 

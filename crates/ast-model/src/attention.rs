@@ -3,6 +3,7 @@
 
 use tch::Tensor;
 
+use crate::AstError;
 use crate::extension::{Context, Extension, HookError, Projection};
 use crate::linear::Linear;
 
@@ -46,7 +47,7 @@ impl Attention {
             false,
         );
         let merged = attended.transpose(1, 2).reshape(n1.size());
-        let output = self.output.forward(&merged);
+        let output = self.output.forward(&merged)?;
         if extension.changes(Projection::Output) {
             return extension.project(context, Projection::Output, &merged, output);
         }
@@ -61,10 +62,12 @@ impl Attention {
     ) -> Result<[Tensor; 3], HookError> {
         let mut parts = match &self.qkv {
             Qkv::Fused(fused) => {
-                let mut chunks = fused.forward(n1).chunk(3, -1).into_iter();
+                let mut chunks = fused.forward(n1)?.chunk(3, -1).into_iter();
                 [(); 3].map(|()| chunks.next().expect("three projections"))
             }
-            Qkv::Separate(three) => [0, 1, 2].map(|i: usize| three[i].forward(n1)),
+            Qkv::Separate([query, key, value]) => {
+                [query.forward(n1)?, key.forward(n1)?, value.forward(n1)?]
+            }
         };
         let kinds = [Projection::Query, Projection::Key, Projection::Value];
         for (part, projection) in parts.iter_mut().zip(kinds) {
@@ -109,73 +112,68 @@ fn insert_after_first(x: &Tensor, extra: &Tensor) -> Tensor {
 }
 
 impl Qkv {
-    /// Fuses the projections when all weights are frozen and of one kind.
-    /// Trained biases stay apart: they are joined at each call.
-    pub fn new(three: [Linear; 3]) -> Self {
-        let kind = three[0].weight.kind();
-        let frozen = |t: &Tensor| !t.requires_grad() && t.kind() == kind;
-        if !three.iter().all(|l| frozen(&l.weight) && frozen(&l.bias)) {
-            return Qkv::Separate(three);
+    /// Fuses the projections when all are frozen in one number format, and
+    /// packs what can be packed.
+    pub fn new(three: [Linear; 3], rows: i64) -> Result<Self, AstError> {
+        if let Some(fused) = Linear::fused(&three) {
+            return Ok(Qkv::Fused(fused.packed(rows)?));
         }
-        let join = |pick: fn(&Linear) -> &Tensor| {
-            Tensor::cat(&[pick(&three[0]), pick(&three[1]), pick(&three[2])], 0)
-        };
-        Qkv::Fused(Linear {
-            weight: join(|l| &l.weight),
-            bias: join(|l| &l.bias),
-        })
+        let [query, key, value] = three;
+        Ok(Qkv::Separate([
+            query.packed(rows)?,
+            key.packed(rows)?,
+            value.packed(rows)?,
+        ]))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linear::linear;
     use crate::{Grid, NoExtension, Step, init};
     use tch::{Device, Kind};
 
+    fn weight(name: &str) -> Tensor {
+        init::normal(5, name, &[8, 8], 0.3)
+    }
+
+    fn bias(name: &str) -> Tensor {
+        init::normal(6, name, &[8], 0.3)
+    }
+
     fn projection(name: &str) -> Linear {
-        Linear {
-            weight: init::normal(5, name, &[8, 8], 0.3),
-            bias: init::normal(6, name, &[8], 0.3),
-        }
+        Linear::plain(weight(name), bias(name))
     }
 
     #[test]
     fn fused_and_separate_projections_agree_with_an_explicit_softmax() {
         let three = ["q", "k", "v"].map(projection);
         let x = init::normal(1, "x", &[2, 5, 8], 1.0);
-        let part = |l: &Linear| {
-            linear(&x, &l.weight, &l.bias)
-                .view([2, 5, 2, 4])
-                .transpose(1, 2)
-        };
+        let part = |l: &Linear| l.forward(&x).unwrap().view([2, 5, 2, 4]).transpose(1, 2);
         let scores = part(&three[0]).matmul(&part(&three[1]).transpose(2, 3)) / 2.0;
         let mixed = scores.softmax(-1, Kind::Float).matmul(&part(&three[2]));
         let output = projection("o");
-        let expected = output.forward(&mixed.transpose(1, 2).reshape([2, 5, 8]));
+        let expected = output
+            .forward(&mixed.transpose(1, 2).reshape([2, 5, 8]))
+            .unwrap();
 
         let step = Step::evaluation();
         let context = Context {
             block: 0,
-            grid: Grid {
+            grid: Some(Grid {
                 frequency: 1,
                 time: 3,
-            },
+            }),
             step: &step,
         };
-        let trained = ["q", "k", "v"].map(|name| {
-            let l = projection(name);
-            Linear {
-                weight: l.weight.set_requires_grad(true),
-                bias: l.bias,
-            }
-        });
+        let trained = ["q", "k", "v"]
+            .map(|name| Linear::plain(weight(name).set_requires_grad(true), bias(name)));
         assert!(matches!(
-            Qkv::new(["q", "k", "v"].map(projection)),
+            Qkv::new(["q", "k", "v"].map(projection), 10).unwrap(),
             Qkv::Fused(_)
         ));
-        for qkv in [Qkv::new(three), Qkv::new(trained)] {
+        for qkv in [Qkv::new(three, 10), Qkv::new(trained, 10)] {
+            let qkv = qkv.unwrap();
             let attention = Attention {
                 qkv,
                 output: projection("o"),

@@ -39,7 +39,7 @@ impl Block {
         let x = x + branch.output;
 
         let n2 = self.layernorm_after.forward(&x);
-        let ffn = |input: &Tensor| Ok(self.feed_forward(input));
+        let ffn = |input: &Tensor| Ok(self.feed_forward(input)?);
         let output = extension
             .around_ffn(context, &n2, branch.carry, &ffn)
             .map_err(failed)?;
@@ -47,8 +47,7 @@ impl Block {
     }
 
     /// W₂ GELU(W₁ n₂ + b₁) + b₂ with the exact (erf) GELU.
-    fn feed_forward(&self, n2: &Tensor) -> Tensor {
-        self.output
-            .forward(&self.intermediate.forward(n2).gelu("none"))
+    fn feed_forward(&self, n2: &Tensor) -> Result<Tensor, AstError> {
+        self.output.forward(&self.intermediate.forward_gelu(n2)?)
     }
 }

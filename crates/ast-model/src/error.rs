@@ -100,6 +100,9 @@ pub enum AstError {
         /// What the module said.
         source: HookError,
     },
+    /// A frozen matrix cannot be packed or multiplied with.
+    #[error(transparent)]
+    Packed(#[from] packed_linear::PackError),
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -3,7 +3,7 @@
 //! With n₁ = LN₁ x, a = Attn(n₁), x̂ = x + a, n₂ = LN₂ x̂, f = FFN(n₂),
 //! y = x̂ + f, every hook has a default that leaves the plain AST as it is.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use tch::Tensor;
 
@@ -21,6 +21,28 @@ pub struct Step {
     /// Seed of every random draw of this step.
     pub seed: u64,
     losses: RefCell<Vec<Tensor>>,
+    pass: Cell<Pass>,
+}
+
+/// Which of the two forward passes of activation checkpointing this is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Pass {
+    /// There is but one.
+    #[default]
+    Only,
+    /// Its graph is dropped at once.
+    First,
+    /// Computed again for the gradients.
+    Second,
+}
+
+/// Puts the pass back when it goes out of scope.
+pub(crate) struct InPass<'a>(&'a Cell<Pass>);
+
+impl Drop for InPass<'_> {
+    fn drop(&mut self) {
+        self.0.set(Pass::Only);
+    }
 }
 
 impl Step {
@@ -40,7 +62,22 @@ impl Step {
 
     /// Asks for a weighted scalar to be added to the task's loss.
     pub fn add_loss(&self, loss: Tensor) {
+        let loss = match self.pass.get() {
+            Pass::First => loss.detach(),
+            Pass::Only | Pass::Second => loss,
+        };
         self.losses.borrow_mut().push(loss);
+    }
+
+    /// Whether this call repeats one made before in the same step (activation
+    /// checkpointing). Statistics of batches have been counted then.
+    pub fn recomputing(&self) -> bool {
+        self.pass.get() == Pass::Second
+    }
+
+    pub(crate) fn enter(&self, pass: Pass) -> InPass<'_> {
+        self.pass.set(pass);
+        InPass(&self.pass)
     }
 
     /// The sum of all asked for since the last call; `None` when there is none.
@@ -57,8 +94,10 @@ impl Step {
 pub struct Context<'a> {
     /// Index of the block, from 0; for [`Extension::tokens`] the number of blocks.
     pub block: usize,
-    /// The patch grid [F', T'] of the input.
-    pub grid: Grid,
+    /// The patch grid [F', T'] of the tokens, as the embedding made them:
+    /// smaller where [`Patchout`](crate::Patchout) dropped rows or columns,
+    /// `None` where it left no grid.
+    pub grid: Option<Grid>,
     /// The pass this call belongs to.
     pub step: &'a Step,
 }

@@ -35,15 +35,18 @@ mod attention;
 mod block;
 mod checkpoint;
 mod config;
+mod embeddings;
 mod error;
 mod extension;
 pub mod import;
 pub mod init;
 mod linear;
 mod model;
+mod patchout;
 mod pooling;
 mod positions;
 mod precision;
+mod recompute;
 pub mod tensor_file;
 
 pub use checkpoint::{Checkpoint, LoadReport};
@@ -53,6 +56,8 @@ pub use extension::{
     Branch, Context, Extension, HookError, NoExtension, Projection, Step, SubLayer,
 };
 pub use model::{AstModel, BindOptions};
+pub use patchout::Patchout;
 pub use pooling::Pooling;
 pub use positions::Positions;
-pub use precision::Precision;
+pub use precision::{Precision, PrecisionChoice, ProductRates, WORTHWHILE};
+pub use recompute::Recomputed;

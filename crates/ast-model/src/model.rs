@@ -7,7 +7,10 @@ use crate::block::Block;
 use crate::config::SPECIAL_TOKENS;
 use crate::extension::{Context, Extension, NoExtension, Step};
 use crate::linear::{LayerNorm, Linear};
-use crate::{AstConfig, AstError, Checkpoint, Precision};
+use crate::{AstConfig, AstError, Checkpoint, Grid, Patchout, Precision};
+
+/// Clips of the batch that packed weights are laid out for.
+const TYPICAL_BATCH: i64 = 8;
 
 /// How a [`Checkpoint`] becomes an [`AstModel`].
 pub struct BindOptions<'a> {
@@ -17,15 +20,18 @@ pub struct BindOptions<'a> {
     pub precision: Precision,
     /// Where the model lives.
     pub device: Device,
+    /// Patches dropped in training steps.
+    pub patchout: Patchout,
 }
 
 impl BindOptions<'static> {
-    /// Everything frozen, f32, on the CPU.
+    /// Everything frozen, f32, on the CPU, no patch dropped.
     pub fn frozen() -> Self {
         BindOptions {
             trained: &|_| false,
             precision: Precision::F32,
             device: Device::Cpu,
+            patchout: Patchout::default(),
         }
     }
 }
@@ -35,7 +41,8 @@ impl BindOptions<'static> {
 #[derive(Debug)]
 pub struct AstModel {
     config: AstConfig,
-    patch: Linear,
+    patchout: Patchout,
+    patch: [Tensor; 2],
     special: [Tensor; 2],
     positions: Tensor,
     blocks: Vec<Block>,
@@ -47,7 +54,8 @@ impl AstModel {
     /// Binds the weights of a checkpoint.
     ///
     /// # Errors
-    /// When libtorch cannot move a tensor to the device.
+    /// When libtorch cannot move a tensor to the device, or the patchout leaves
+    /// nothing of the patch grid.
     pub fn bind(checkpoint: &Checkpoint, options: &BindOptions) -> Result<Self, AstError> {
         let mut binder = Binder {
             checkpoint,
@@ -55,14 +63,15 @@ impl AstModel {
             trained: Vec::new(),
         };
         let config = checkpoint.config.clone();
+        options.patchout.validate(config.grid())?;
         let blocks = (0..config.num_hidden_layers)
             .map(|index| binder.block(index, &config))
             .collect::<Result<_, _>>()?;
         Ok(AstModel {
-            patch: Linear {
-                weight: binder.wide("embeddings.patch_embeddings.projection.weight")?,
-                bias: binder.wide("embeddings.patch_embeddings.projection.bias")?,
-            },
+            patch: [
+                binder.wide("embeddings.patch_embeddings.projection.weight")?,
+                binder.wide("embeddings.patch_embeddings.projection.bias")?,
+            ],
             special: [
                 binder.wide("embeddings.cls_token")?,
                 binder.wide("embeddings.distillation_token")?,
@@ -71,6 +80,7 @@ impl AstModel {
             blocks,
             layernorm: binder.layernorm("layernorm", config.layer_norm_eps)?,
             trained: binder.trained,
+            patchout: options.patchout,
             config,
         })
     }
@@ -101,9 +111,9 @@ impl AstModel {
         extension: &dyn Extension,
         step: &Step,
     ) -> Result<Tensor, AstError> {
-        let mut x = self.embed(features, extension, step)?;
-        for (index, block) in self.blocks.iter().enumerate() {
-            x = block.forward(x, &self.context(index, step), extension)?;
+        let (mut x, grid) = self.embed(features, extension, step)?;
+        for index in 0..self.depth() {
+            x = self.block(index, x, grid, extension, step)?;
         }
         Ok(self.layernorm.forward(&x))
     }
@@ -124,10 +134,11 @@ impl AstModel {
     /// As [`forward`](Self::forward).
     pub fn hidden_states(&self, features: &Tensor) -> Result<Vec<Tensor>, AstError> {
         let step = Step::evaluation();
-        let mut states = vec![self.embed(features, &NoExtension, &step)?];
-        for (index, block) in self.blocks.iter().enumerate() {
+        let (embedded, grid) = self.embed(features, &NoExtension, &step)?;
+        let mut states = vec![embedded];
+        for index in 0..self.depth() {
             let x = states[index].shallow_clone();
-            states.push(block.forward(x, &self.context(index, &step), &NoExtension)?);
+            states.push(self.block(index, x, grid, &NoExtension, &step)?);
         }
         Ok(states)
     }
@@ -140,21 +151,36 @@ impl AstModel {
         self.layernorm.forward(x)
     }
 
-    fn context<'a>(&self, block: usize, step: &'a Step) -> Context<'a> {
-        Context {
-            block,
-            grid: self.config.grid(),
-            step,
-        }
+    /// Number of blocks.
+    pub(crate) fn depth(&self) -> usize {
+        self.blocks.len()
     }
 
-    /// Patches, special tokens and positions: [B, T, F] → [B, L, D].
-    fn embed(
+    /// One block: [B, L, D] → [B, L, D].
+    pub(crate) fn block(
+        &self,
+        index: usize,
+        x: Tensor,
+        grid: Option<Grid>,
+        extension: &dyn Extension,
+        step: &Step,
+    ) -> Result<Tensor, AstError> {
+        let context = Context {
+            block: index,
+            grid,
+            step,
+        };
+        self.blocks[index].forward(x, &context, extension)
+    }
+
+    /// Patches, special tokens and positions: [B, T, F] → [B, L, D], and the
+    /// grid of the patches among them.
+    pub(crate) fn embed(
         &self,
         features: &Tensor,
         extension: &dyn Extension,
         step: &Step,
-    ) -> Result<Tensor, AstError> {
+    ) -> Result<(Tensor, Option<Grid>), AstError> {
         let (frames, bins) = (self.config.max_length, self.config.num_mel_bins);
         let size = features.size();
         if size.len() != 3 || size[0] < 1 || size[1..] != [frames, bins] {
@@ -169,8 +195,8 @@ impl AstModel {
         let stride = [self.config.frequency_stride, self.config.time_stride];
         let patches = image
             .f_conv2d(
-                &self.patch.weight,
-                Some(&self.patch.bias),
+                &self.patch[0],
+                Some(&self.patch[1]),
                 stride,
                 [0, 0],
                 [1, 1],
@@ -180,14 +206,19 @@ impl AstModel {
             .transpose(1, 2);
         let [cls, dist] = [0, 1].map(|i: usize| self.special[i].expand([size[0], -1, -1], false));
         debug_assert_eq!(cls.size()[1] + dist.size()[1], SPECIAL_TOKENS);
-        let tokens = Tensor::cat(&[cls, dist, patches], 1) + &self.positions;
-        let embedding = self.config.num_hidden_layers;
-        extension
-            .tokens(&self.context(embedding, step), tokens)
-            .map_err(|source| AstError::Extension {
-                block: embedding,
-                source,
-            })
+        let mut tokens = Tensor::cat(&[cls, dist, patches], 1) + &self.positions;
+        let mut grid = Some(self.config.grid());
+        if step.train && !self.patchout.is_off() {
+            let kept = self.patchout.draw(self.config.grid(), step.seed);
+            tokens = kept.apply(&tokens);
+            grid = kept.grid;
+        }
+        let block = self.depth();
+        let context = Context { block, grid, step };
+        let tokens = extension
+            .tokens(&context, tokens)
+            .map_err(|source| AstError::Extension { block, source })?;
+        Ok((tokens, grid))
     }
 }
 
@@ -220,10 +251,10 @@ impl Binder<'_> {
 
     fn linear(&mut self, name: &str) -> Result<Linear, AstError> {
         let kind = self.options.precision.kind();
-        Ok(Linear {
-            weight: self.tensor(&format!("{name}.weight"), kind)?,
-            bias: self.tensor(&format!("{name}.bias"), kind)?,
-        })
+        Ok(Linear::plain(
+            self.tensor(&format!("{name}.weight"), kind)?,
+            self.tensor(&format!("{name}.bias"), kind)?,
+        ))
     }
 
     fn layernorm(&mut self, name: &str, eps: f64) -> Result<LayerNorm, AstError> {
@@ -236,6 +267,7 @@ impl Binder<'_> {
 
     fn block(&mut self, index: usize, config: &AstConfig) -> Result<Block, AstError> {
         let at = |name: &str| format!("encoder.layer.{index}.{name}");
+        let rows = TYPICAL_BATCH * config.tokens();
         let qkv = [
             self.linear(&at("attention.attention.query"))?,
             self.linear(&at("attention.attention.key"))?,
@@ -244,13 +276,13 @@ impl Binder<'_> {
         Ok(Block {
             layernorm_before: self.layernorm(&at("layernorm_before"), config.layer_norm_eps)?,
             attention: Attention {
-                qkv: Qkv::new(qkv),
-                output: self.linear(&at("attention.output.dense"))?,
+                qkv: Qkv::new(qkv, rows)?,
+                output: self.linear(&at("attention.output.dense"))?.packed(rows)?,
                 heads: config.num_attention_heads,
             },
             layernorm_after: self.layernorm(&at("layernorm_after"), config.layer_norm_eps)?,
-            intermediate: self.linear(&at("intermediate.dense"))?,
-            output: self.linear(&at("output.dense"))?,
+            intermediate: self.linear(&at("intermediate.dense"))?.packed(rows)?,
+            output: self.linear(&at("output.dense"))?.packed(rows)?,
         })
     }
 }

@@ -152,6 +152,22 @@ impl AdamW {
     /// When the backward pass fails.
     pub fn step(&mut self, loss: &Tensor, rate: f64) -> Result<(), TchError> {
         let gradients = Tensor::f_run_backward(&[loss], &self.leaves, false, false)?;
+        self.apply(&gradients, rate)
+    }
+
+    /// One step down the gradients that a backward pass has left in the
+    /// trained tensors, which are cleared.
+    ///
+    /// # Errors
+    /// When libtorch refuses an operation.
+    pub fn step_accumulated(&mut self, rate: f64) -> Result<(), TchError> {
+        let gradients: Vec<Tensor> = self.leaves.iter().map(Tensor::grad).collect();
+        self.apply(&gradients, rate)?;
+        self.leaves.iter_mut().for_each(Tensor::zero_grad);
+        Ok(())
+    }
+
+    fn apply(&mut self, gradients: &[Tensor], rate: f64) -> Result<(), TchError> {
         no_grad(|| {
             for (index, gradient) in gradients.iter().enumerate() {
                 self.take(index, gradient)?;

@@ -46,6 +46,7 @@ pub fn execute(
             precision: config.precision,
             device: options.device,
             pooling: Pooling::All,
+            patchout: config.patchout,
         },
     )?;
     let bar = bars.run(run);

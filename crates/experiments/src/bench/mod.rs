@@ -95,7 +95,16 @@ pub fn run(profile: &Profile, options: &BenchOptions) -> Result<Finished> {
     }
     context.notes.extend(backbone.note());
     context.notes.extend(profile.notes.iter().cloned());
-    let plan = Plan::new(profile, &backbone, &tasks, &options.device_name)?;
+    let (precision, rates) = profile.precision.resolve(options.device)?;
+    if let Some(rates) = rates {
+        context.notes.push(format!(
+            "Precision auto: {} (products measured at {:.0} GFLOP/s in f32 and {:.0} in bf16).",
+            precision.name(),
+            rates.f32,
+            rates.bf16
+        ));
+    }
+    let plan = Plan::new(profile, precision, &backbone, &tasks, &options.device_name)?;
     let outcome = execute_pending(&plan, profile, &backbone, &mut tasks, &store, options);
     let records = store.records(&plan);
     if records.len() < plan.runs.len() {

@@ -2,7 +2,7 @@
 
 use adapters::{Compat, MethodConfig};
 use anyhow::{Context, Result, bail};
-use ast_model::{Positions, Precision};
+use ast_model::{Patchout, Positions, Precision};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
@@ -48,6 +48,9 @@ pub struct RunConfig {
     pub strides: [i64; 2],
     /// Number format of frozen matrices.
     pub precision: Precision,
+    /// Patches dropped in training steps.
+    #[serde(default, skip_serializing_if = "Patchout::is_off")]
+    pub patchout: Patchout,
     /// Seed as the profile gives it; the runs of one seed, task and fold share
     /// clips, head and order, whatever their method.
     pub seed: u64,
@@ -88,6 +91,7 @@ impl Plan {
     /// backbone.
     pub fn new(
         profile: &Profile,
+        precision: Precision,
         backbone: &Backbone,
         tasks: &[Task],
         device: &str,
@@ -121,7 +125,12 @@ impl Plan {
                             bail!("no method has the label {label:?}");
                         };
                         let split = task.split(fold, seed)?;
-                        let config = config(profile, backbone, task, method, fold, seed, device);
+                        let row = Row {
+                            method,
+                            precision,
+                            device,
+                        };
+                        let config = config(profile, backbone, task, row, fold, seed);
                         let work = split.train.len() * config.training.epochs;
                         runs.push(Run {
                             id: id(&config)?,
@@ -151,15 +160,26 @@ impl RunConfig {
     }
 }
 
+/// What the runs of one row share beside the profile.
+struct Row<'a> {
+    method: &'a MethodSpec,
+    precision: Precision,
+    device: &'a str,
+}
+
 fn config(
     profile: &Profile,
     backbone: &Backbone,
     task: &Task,
-    method: &MethodSpec,
+    row: Row,
     fold: usize,
     seed: u64,
-    device: &str,
 ) -> RunConfig {
+    let Row {
+        method,
+        precision,
+        device,
+    } = row;
     let defaults = &task.dataset.manifest.defaults;
     RunConfig {
         results_version: RESULTS_VERSION,
@@ -176,7 +196,8 @@ fn config(
         backbone_fingerprint: backbone.fingerprint.clone(),
         positions: backbone.positions,
         strides: backbone.strides,
-        precision: profile.precision,
+        precision,
+        patchout: profile.patchout,
         training: TrainingConfig {
             epochs: task.spec.epochs.unwrap_or(defaults.epochs),
             batch: task.spec.batch.unwrap_or(defaults.batch),
@@ -187,6 +208,7 @@ fn config(
                 Compat::Fixed => Selection::BestValidation,
             },
             augmentation: task.spec.augmentation.clone(),
+            activation_checkpointing: profile.activation_checkpointing,
             seed: random::run_seed(seed, &task.spec.name, fold),
         },
         seed,

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use adapters::{Compat, MethodConfig};
 use anyhow::{Context, Result, bail, ensure};
-use ast_model::{AstConfig, Positions, Precision};
+use ast_model::{AstConfig, Patchout, Positions, PrecisionChoice};
 use serde::{Deserialize, Serialize};
 
 use crate::clips::Augmentation;
@@ -24,9 +24,17 @@ pub struct Profile {
     /// Which behaviour of the authors' program.
     #[serde(default)]
     pub compat: Compat,
-    /// Number format of the frozen matrices.
+    /// Number format of the frozen matrices; `auto` measures which is faster.
     #[serde(default)]
-    pub precision: Precision,
+    pub precision: PrecisionChoice,
+    /// Less memory for more time: see
+    /// [`TrainingConfig`](crate::training::TrainingConfig).
+    #[serde(default)]
+    pub activation_checkpointing: bool,
+    /// Patches dropped in training steps, the same for every task; off by
+    /// default.
+    #[serde(default)]
+    pub patchout: Patchout,
     /// The frozen backbone.
     pub backbone: BackboneSpec,
     /// The optimiser, the same for every run.

@@ -1,0 +1,89 @@
+//! The C boundary: the only unsafe code of this crate.
+//!
+//! What makes it sound: a `tch::Tensor` owns a valid `at::Tensor` for as long
+//! as it is borrowed; the C++ side never keeps a pointer, only counted
+//! references; every exception is caught there and comes back as text; on
+//! success `out` is a fresh `at::Tensor` that `Tensor::from_ptr` takes over.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_int};
+use std::ptr::null;
+
+use tch::Tensor;
+use torch_sys::C_tensor;
+
+use crate::PackError;
+
+unsafe extern "C" {
+    fn packed_linear_supported() -> c_int;
+    fn packed_linear_reorder(
+        weight: *const C_tensor,
+        rows: i64,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn packed_linear_forward(
+        x: *const C_tensor,
+        packed: *const C_tensor,
+        transposed: *const C_tensor,
+        bias: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn packed_linear_gelu(
+        x: *const C_tensor,
+        packed: *const C_tensor,
+        bias: *const C_tensor,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn packed_linear_free(message: *mut c_char);
+}
+
+pub(crate) fn supported() -> bool {
+    // SAFETY: takes nothing and catches every exception.
+    unsafe { packed_linear_supported() != 0 }
+}
+
+pub(crate) fn reorder(weight: &Tensor, rows: i64) -> Result<Tensor, PackError> {
+    // SAFETY: see the top of this file.
+    take(|out| unsafe { packed_linear_reorder(weight.as_ptr(), rows, out) })
+}
+
+pub(crate) fn forward(
+    x: &Tensor,
+    packed: &Tensor,
+    transposed: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor, PackError> {
+    let bias = bias.map_or(null(), Tensor::as_ptr);
+    let (packed, transposed) = (packed.as_ptr(), transposed.as_ptr());
+    // SAFETY: see the top of this file; the C++ side accepts a null bias.
+    take(|out| unsafe { packed_linear_forward(x.as_ptr(), packed, transposed, bias, out) })
+}
+
+pub(crate) fn gelu(
+    x: &Tensor,
+    packed: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor, PackError> {
+    let bias = bias.map_or(null(), Tensor::as_ptr);
+    // SAFETY: see the top of this file; the C++ side accepts a null bias.
+    take(|out| unsafe { packed_linear_gelu(x.as_ptr(), packed.as_ptr(), bias, out) })
+}
+
+/// Calls a function that either fills `out` or returns a message.
+fn take(call: impl FnOnce(*mut *mut C_tensor) -> *mut c_char) -> Result<Tensor, PackError> {
+    let mut out: *mut C_tensor = std::ptr::null_mut();
+    let message = call(&mut out);
+    if message.is_null() {
+        // SAFETY: without a message `out` is an `at::Tensor` nobody else owns.
+        return Ok(unsafe { Tensor::from_ptr(out) });
+    }
+    // SAFETY: a message is a C string from `strdup`, freed once, here.
+    let text = unsafe {
+        let text = CStr::from_ptr(message).to_string_lossy().into_owned();
+        packed_linear_free(message);
+        text
+    };
+    let first_line = text.lines().next().unwrap_or_default().to_owned();
+    Err(PackError::Libtorch { reason: first_line })
+}
