@@ -1,71 +1,105 @@
-//! The audio front end: decoding, resampling, log-mel energies and the whole
-//! way from a file to the model's input. Each works on ten seconds of audio.
+//! The audio front end: decoding, resampling, log-mel energies, the whole way
+//! from a file to the model's input, and many files on one and two threads.
 
 use std::hint::black_box;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use audio_frontend::{DecodeConfig, Extractor, Fbank, FbankConfig, Resampler, decode};
+use benches::{noise, write_wav};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
+/// Length of the clips made here.
 const SECONDS: usize = 10;
+/// Files of a batch.
+const BATCH: usize = 32;
 
-/// Noise that needs no generator.
-fn noise(sample_rate: usize) -> Vec<f32> {
-    (0..SECONDS * sample_rate)
-        .map(|n| ((7919 * n) % 1000) as f32 / 1000.0 - 0.5)
-        .collect()
+/// Two WAV files in a temporary folder, which goes with this value.
+struct Clips {
+    folder: PathBuf,
+    at_16k: PathBuf,
+    at_44k: PathBuf,
 }
 
-/// A mono 16-bit WAV file, written by hand to keep the bench free of
-/// dependencies.
-fn write_wav(path: &Path, samples: &[f32], sample_rate: u32) {
-    let data_bytes = 2 * samples.len() as u32;
-    let mut bytes = Vec::with_capacity(44 + data_bytes as usize);
-    bytes.extend_from_slice(b"RIFF");
-    bytes.extend_from_slice(&(36 + data_bytes).to_le_bytes());
-    bytes.extend_from_slice(b"WAVEfmt ");
-    bytes.extend_from_slice(&16u32.to_le_bytes());
-    bytes.extend_from_slice(&1u16.to_le_bytes()); // PCM
-    bytes.extend_from_slice(&1u16.to_le_bytes()); // channels
-    bytes.extend_from_slice(&sample_rate.to_le_bytes());
-    bytes.extend_from_slice(&(2 * sample_rate).to_le_bytes());
-    bytes.extend_from_slice(&2u16.to_le_bytes());
-    bytes.extend_from_slice(&16u16.to_le_bytes());
-    bytes.extend_from_slice(b"data");
-    bytes.extend_from_slice(&data_bytes.to_le_bytes());
-    for sample in samples {
-        bytes.extend_from_slice(&((sample * 32_767.0) as i16).to_le_bytes());
+impl Clips {
+    fn new(name: &str) -> Self {
+        let folder = format!("frontend-bench-{name}-{}", std::process::id());
+        let folder = std::env::temp_dir().join(folder);
+        std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
+        let (at_16k, at_44k) = (folder.join("16k.wav"), folder.join("44k.wav"));
+        for (path, rate) in [(&at_16k, 16_000), (&at_44k, 44_100)] {
+            write_wav(path, &noise(SECONDS, rate as usize), rate)
+                .expect("the temporary folder is writable");
+        }
+        Self {
+            folder,
+            at_16k,
+            at_44k,
+        }
     }
-    std::fs::write(path, bytes).expect("the temporary folder is writable");
 }
 
-fn frontend(criterion: &mut Criterion) {
-    let folder = std::env::temp_dir().join(format!("frontend-bench-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("the temporary folder is writable");
-    let (at_16k, at_44k) = (folder.join("16k.wav"), folder.join("44k.wav"));
-    write_wav(&at_16k, &noise(16_000), 16_000);
-    write_wav(&at_44k, &noise(44_100), 44_100);
+impl Drop for Clips {
+    fn drop(&mut self) {
+        std::fs::remove_dir_all(&self.folder).ok();
+    }
+}
 
+/// Files to samples. Throughput in frames (samples per channel), because the
+/// compressed files, fixtures of the front end's tests, are shorter.
+fn decoding(criterion: &mut Criterion) {
+    let clips = Clips::new("decode");
+    let fixtures =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/audio-frontend/tests/fixtures");
+    let settings = DecodeConfig::default();
+    let mut group = criterion.benchmark_group("decode");
+    for (name, path) in [
+        ("wav_16k_mono", clips.at_16k.clone()),
+        ("wav_44k_mono", clips.at_44k.clone()),
+        ("flac_16k_stereo", fixtures.join("stereo_16k_16bit.flac")),
+        (
+            "flac_48k_stereo_24bit",
+            fixtures.join("stereo_48k_24bit.flac"),
+        ),
+        ("ogg_44k_stereo", fixtures.join("stereo_44k.ogg")),
+    ] {
+        let frames = decode(&path, &settings)
+            .expect("the file is valid")
+            .samples
+            .len();
+        group.throughput(Throughput::Elements(frames as u64));
+        group.bench_function(name, |b| {
+            b.iter(|| decode(black_box(&path), &settings).expect("the file is valid"));
+        });
+    }
+    group.finish();
+}
+
+/// Samples to samples at 16 kHz; throughput in samples of the input.
+fn resampling(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("resample_10s_to_16k");
+    for rate in [8000, 22_050, 44_100, 48_000] {
+        let mut resampler = Resampler::new(rate, 16_000).expect("the rates are valid");
+        let samples = noise(SECONDS, rate as usize);
+        group.throughput(Throughput::Elements(samples.len() as u64));
+        group.bench_function(format!("from_{rate}"), |b| {
+            b.iter(|| {
+                let done = resampler.process(black_box(&samples));
+                done.expect("it resamples")
+            });
+        });
+    }
+    group.finish();
+}
+
+/// Samples to log-mel energies, and files to the model's input; throughput in
+/// seconds of audio.
+fn features(criterion: &mut Criterion) {
+    let clips = Clips::new("features");
     let mut group = criterion.benchmark_group("frontend_10s");
     group.throughput(Throughput::Elements(SECONDS as u64));
 
-    let settings = DecodeConfig::default();
-    group.bench_function("decode_wav_16k", |b| {
-        b.iter(|| decode(black_box(&at_16k), &settings).expect("the file is valid"));
-    });
-
-    let mut resampler = Resampler::new(44_100, 16_000).expect("the rates are valid");
-    let samples = noise(44_100);
-    group.bench_function("resample_44k_to_16k", |b| {
-        b.iter(|| {
-            resampler
-                .process(black_box(&samples))
-                .expect("it resamples")
-        });
-    });
-
     let fbank = Fbank::new(FbankConfig::default()).expect("the defaults are valid");
-    let samples = noise(16_000);
+    let samples = noise(SECONDS, 16_000);
     group.bench_function("log_mel_128", |b| {
         b.iter(|| {
             fbank
@@ -75,9 +109,16 @@ fn frontend(criterion: &mut Criterion) {
     });
 
     let extractor = Extractor::new(Default::default()).expect("the defaults are valid");
+    group.bench_function("samples_to_input", |b| {
+        b.iter(|| {
+            extractor
+                .extract(black_box(&samples), 16_000)
+                .expect("it is long enough")
+        });
+    });
     for (name, path) in [
-        ("file_to_input_16k", &at_16k),
-        ("file_to_input_44k", &at_44k),
+        ("file_to_input_16k", &clips.at_16k),
+        ("file_to_input_44k", &clips.at_44k),
     ] {
         group.bench_function(name, |b| {
             b.iter(|| {
@@ -88,8 +129,24 @@ fn frontend(criterion: &mut Criterion) {
         });
     }
     group.finish();
-    std::fs::remove_dir_all(&folder).ok();
 }
 
-criterion_group!(benches, frontend);
+/// Many files on a pool of one thread and of two; throughput in files.
+fn batches(criterion: &mut Criterion) {
+    let clips = Clips::new("batch");
+    let paths = vec![clips.at_16k.clone(); BATCH];
+    let extractor = Extractor::new(Default::default()).expect("the defaults are valid");
+    let mut group = criterion.benchmark_group("batch_of_files_16k_10s");
+    group.throughput(Throughput::Elements(BATCH as u64));
+    for threads in [1, 2] {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let pool = pool.build().expect("threads can be started");
+        group.bench_function(format!("threads_{threads}"), |b| {
+            b.iter(|| pool.install(|| extractor.extract_files(black_box(&paths), |_| {})));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, decoding, resampling, features, batches);
 criterion_main!(benches);

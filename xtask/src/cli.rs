@@ -22,6 +22,8 @@ pub enum Command {
     Data(DataArgs),
     /// Run the comparison: libtorch, build, data, every method, tables and plots.
     BenchAll(BenchArgs),
+    /// Compare with other software on the same work in the same minute.
+    BenchPeers(PeersArgs),
     /// Run every check: format, lints, tests and the smoke profile.
     Test(TestArgs),
     /// Check the repository's own rules (part of `test`).
@@ -64,6 +66,27 @@ pub struct BenchArgs {
     pub extra: Vec<String>,
 }
 
+/// Flags of `bench-peers`.
+#[derive(Debug, Args)]
+pub struct PeersArgs {
+    /// What to compare.
+    #[arg(value_enum)]
+    pub topic: Topic,
+    /// How many times both sides take their turns.
+    #[arg(long, default_value_t = 5, value_parser = parse_rounds)]
+    pub rounds: usize,
+    /// Length of one turn of one side.
+    #[arg(long, default_value_t = 1.0, value_parser = parse_seconds)]
+    pub seconds: f64,
+}
+
+/// What `bench-peers` compares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Topic {
+    /// The audio front end, with torchaudio and transformers.
+    Fbank,
+}
+
 /// Flags of `test`.
 #[derive(Debug, Args)]
 pub struct TestArgs {
@@ -93,6 +116,19 @@ impl fmt::Display for Profile {
     }
 }
 
+fn parse_rounds(text: &str) -> Result<usize, String> {
+    let rounds = text
+        .parse()
+        .ok()
+        .filter(|rounds| (1..=1000).contains(rounds));
+    rounds.ok_or_else(|| "expected 1 to 1000".to_owned())
+}
+
+fn parse_seconds(text: &str) -> Result<f64, String> {
+    let seconds = text.parse().ok().filter(|s| (0.01..=600.0).contains(s));
+    seconds.ok_or_else(|| "expected 0.01 to 600".to_owned())
+}
+
 fn parse_named_path(text: &str) -> Result<(String, PathBuf), String> {
     match text.split_once('=') {
         Some((name, dir)) if !name.is_empty() => Ok((name.to_owned(), PathBuf::from(dir))),
@@ -116,6 +152,17 @@ mod tests {
         assert_eq!((name.as_str(), dir), ("tones", PathBuf::from("/a=b")));
         assert!(parse_named_path("no-sign").is_err());
         assert!(parse_named_path("=dir").is_err());
+    }
+
+    #[test]
+    fn measuring_never_or_for_no_time_is_refused() {
+        let parse =
+            |flag, value| Cli::try_parse_from(["xtask", "bench-peers", "fbank", flag, value]);
+        assert!(parse("--rounds", "0").is_err() && parse("--rounds", "7").is_ok());
+        for seconds in ["0", "-1", "NaN", "inf"] {
+            assert!(parse("--seconds", seconds).is_err(), "{seconds}");
+        }
+        assert!(parse("--seconds", "0.5").is_ok());
     }
 
     #[test]

@@ -12,6 +12,7 @@ mod files;
 mod libtorch;
 mod lock;
 mod paths;
+mod peers;
 mod pip;
 mod process;
 mod progress;
@@ -37,6 +38,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Libtorch(args) => libtorch::command(&paths, args),
         Command::Data(args) => data::command(&paths, args),
         Command::BenchAll(args) => bench::command(&paths, args),
+        Command::BenchPeers(args) => peers::command(&paths, args),
         Command::Test(args) => test::command(&paths, args),
         Command::Tidy => tidy::command(&paths),
     }

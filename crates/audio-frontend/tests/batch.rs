@@ -4,8 +4,9 @@ mod common;
 
 use std::path::PathBuf;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use audio_frontend::{Error, Extractor, PipelineConfig, extract_files};
+use audio_frontend::{Error, Extractor, PipelineConfig, Progress, extract_files};
 use common::{hash_noise, write_wav};
 use ndarray::Array2;
 
@@ -33,10 +34,14 @@ fn config() -> PipelineConfig {
     config
 }
 
-fn on_threads(threads: usize, paths: &[PathBuf]) -> Vec<Result<Array2<f32>, Error>> {
+fn pool(threads: usize) -> rayon::ThreadPool {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
-    let pool = pool.build().unwrap();
-    pool.install(|| extract_files(paths, &config(), |_| {}))
+    pool.build().unwrap()
+}
+
+fn on_threads(threads: usize, paths: &[PathBuf]) -> Vec<Result<Array2<f32>, Error>> {
+    pool(threads)
+        .install(|| extract_files(paths, &config(), |_| {}))
         .unwrap()
 }
 
@@ -107,4 +112,73 @@ fn an_invalid_configuration_is_refused_before_any_file_is_read() {
 fn an_empty_list_gives_an_empty_list() {
     let none: [&str; 0] = [];
     assert!(extract_files(&none, &config(), |_| {}).unwrap().is_empty());
+}
+
+#[test]
+fn a_stopping_batch_of_good_files_equals_the_other_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paths = clips(&dir);
+    paths.remove(5);
+    let each: Vec<_> = on_threads(1, &paths)
+        .into_iter()
+        .map(|r| r.unwrap())
+        .collect();
+    let extractor = Extractor::new(config()).unwrap();
+    for threads in [1, 2, 5] {
+        let seen = AtomicUsize::new(0);
+        let count = |_: Progress<'_>| {
+            seen.fetch_add(1, Ordering::Relaxed);
+        };
+        let all = pool(threads).install(|| extractor.try_extract_files(&paths, count));
+        assert_eq!(all.unwrap(), each, "{threads} threads");
+        assert_eq!(seen.into_inner(), paths.len());
+    }
+}
+
+#[test]
+fn a_stopping_batch_reports_the_first_bad_file_on_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut paths = clips(&dir);
+    for index in [7, 8, 11] {
+        paths[index] = dir.path().join(format!("absent-{index}.wav"));
+    }
+    let extractor = Extractor::new(config()).unwrap();
+    for threads in [1, 2, 5] {
+        for _ in 0..20 {
+            let done = Mutex::new(Vec::new());
+            let note = |p: Progress<'_>| done.lock().unwrap().push(p.index);
+            let error = pool(threads).install(|| extractor.try_extract_files(&paths, note));
+            let text = error.unwrap_err().to_string();
+            assert!(text.contains("5.wav"), "{threads} threads: {text}");
+            let done = done.into_inner().unwrap();
+            let before = (0..=5).all(|index| done.contains(&index));
+            assert!(before, "{threads} threads finished only {done:?}");
+        }
+    }
+}
+
+#[test]
+fn a_stopping_batch_starts_no_file_once_a_failure_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let good = clips(&dir).swap_remove(0);
+    let mut paths = vec![good; 200];
+    paths[0] = dir.path().join("absent.wav");
+    let extractor = Extractor::new(config()).unwrap();
+    for threads in [1, 2, 5] {
+        let (finished, failed) = (AtomicUsize::new(0), AtomicBool::new(false));
+        // A file that succeeds holds its thread until the bad one is known.
+        let wait = |progress: Progress<'_>| {
+            finished.fetch_add(1, Ordering::SeqCst);
+            if progress.error.is_some() {
+                failed.store(true, Ordering::SeqCst);
+            }
+            while !failed.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+        };
+        let result = pool(threads).install(|| extractor.try_extract_files(&paths, wait));
+        assert!(result.unwrap_err().to_string().contains("absent.wav"));
+        let finished = finished.into_inner();
+        assert!((1..=threads).contains(&finished), "{threads}: {finished}");
+    }
 }

@@ -4,24 +4,15 @@
 mod common;
 
 use audio_frontend::{AstConfig, AstFeatures, Extractor, Fbank, FbankConfig, PipelineConfig};
+use common::compare::{NOISE, errors};
 use common::{Golden, exact_log_mel, hash_noise, tone};
 use ndarray::Array2;
 
-/// Energies below this are rounding noise of the FFT.
-const NOISE: f32 = -12.0;
 const TOLERANCE: f32 = 1e-3;
 
 fn fbank(samples: &[f32]) -> Array2<f32> {
     let fbank = Fbank::new(FbankConfig::default()).unwrap();
     fbank.compute(samples).unwrap()
-}
-
-/// Largest difference among cells that stand above the noise, and their number.
-fn largest_error(ours: &Array2<f32>, theirs: &Array2<f32>, noise: f32) -> (f32, usize) {
-    assert_eq!(ours.dim(), theirs.dim());
-    let loud = ours.iter().zip(theirs).filter(|(_, t)| **t > noise);
-    let errors = loud.map(|(o, t)| (o - t).abs());
-    errors.fold((0.0, 0), |(worst, n), e| (e.max(worst), n + 1))
 }
 
 /// What one golden signal shows: the largest differences above the noise.
@@ -111,9 +102,10 @@ fn model_input_equals_the_transformers_extractor_at_every_length() {
         let at_once = at_once.extract(&samples, 16_000).unwrap();
 
         assert_eq!(in_steps, at_once, "{name}");
-        let (error, cells) = largest_error(&at_once, &theirs, noise);
-        println!("{name}: largest error {error:.1e} over {cells} cells");
-        assert!(error < TOLERANCE / 9.0, "{name}: {error}");
+        let found = errors(&at_once, &theirs, noise);
+        println!("{name}: {found:?}");
+        let tolerance = f64::from(TOLERANCE / 9.0);
+        assert!(found.largest < tolerance, "{name}: {found:?}");
         inputs += 1;
     }
     assert_eq!(inputs, 10);

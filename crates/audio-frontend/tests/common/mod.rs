@@ -1,6 +1,8 @@
 //! Helpers of several test files; each uses some of them.
 #![allow(dead_code)]
 
+pub mod compare;
+
 use std::path::{Path, PathBuf};
 
 use audio_frontend::{Audio, DecodeConfig, Error, decode};
@@ -18,7 +20,11 @@ pub struct Golden(Vec<u8>);
 
 impl Golden {
     pub fn open(name: &str) -> Self {
-        Self(std::fs::read(fixture(name)).unwrap())
+        Self::read(&fixture(name))
+    }
+
+    pub fn read(path: &Path) -> Self {
+        Self(std::fs::read(path).unwrap())
     }
 
     pub fn names(&self) -> Vec<String> {
