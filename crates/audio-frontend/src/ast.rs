@@ -29,6 +29,33 @@ impl Default for AstConfig {
 }
 
 impl AstConfig {
+    /// The original AST recipe for ESC-50: 512 frames, its own statistics.
+    #[must_use]
+    pub fn ast_esc50() -> Self {
+        Self {
+            max_length: 512,
+            mean: -6.626_807_7,
+            std: 5.358_466,
+        }
+    }
+
+    /// The original AST recipe for Speech Commands: 128 frames, its own
+    /// statistics.
+    #[must_use]
+    pub fn ast_speech_commands() -> Self {
+        Self {
+            max_length: 128,
+            mean: -6.845_978,
+            std: 5.565_452_6,
+        }
+    }
+
+    /// (value - mean) / (2 std), one value of [`AstFeatures::normalise`].
+    #[must_use]
+    pub fn normalised(&self, value: f32) -> f32 {
+        (value - self.mean) / (2.0 * self.std)
+    }
+
     /// Checks every field.
     ///
     /// # Errors
@@ -92,7 +119,6 @@ impl AstFeatures {
 
     /// (x - mean) / (2 std), in place, on an array of any length.
     pub fn normalise(&self, mut values: ArrayViewMut2<f32>) {
-        let (mean, scale) = (self.config.mean, 2.0 * self.config.std);
-        values.mapv_inplace(|x| (x - mean) / scale);
+        values.mapv_inplace(|x| self.config.normalised(x));
     }
 }

@@ -140,6 +140,13 @@ pub enum Error {
         detail: String,
     },
 
+    /// Statistics of no values at all.
+    #[error(
+        "there are no values to take a mean of; \
+         name at least one sound file that holds a whole frame"
+    )]
+    NoValues,
+
     // ---- configuration ---------------------------------------------------
     /// A configuration value is out of range.
     #[error("{field} = {value} is not valid: set it to {expected}")]

@@ -23,8 +23,11 @@
 //! - [`Resampler`]: any rate to any other, without delay.
 //! - [`Fbank`]: the filter bank of Kaldi and `torchaudio.compliance.kaldi`.
 //! - [`AstFeatures`]: length and statistics of the model's input.
-//! - [`SpecAugment`], [`FrequencyWarp`]: masks and warps that are pure functions
-//!   of (seed, epoch, sample).
+//! - [`SpecAugment`], [`FrequencyWarp`], [`TimeShift`], [`FeatureNoise`] on
+//!   features, [`WaveShift`], [`Gain`], [`Noise`], [`Mixup`] on waveforms:
+//!   augmentations that are pure functions of (seed, epoch, sample).
+//! - [`FeatureStats`]: mean and standard deviation of a data set in one pass,
+//!   [`Extractor::stats`] for files.
 //! - [`Extractor`] puts them together, [`extract_files`] does so for many
 //!   files at once with the same bits on any number of threads.
 //!
@@ -61,12 +64,17 @@ mod error;
 mod fbank;
 mod pipeline;
 mod resample;
+mod stats;
 
 pub use ast::{AstConfig, AstFeatures};
-pub use augment::{FrequencyWarp, Masks, SpecAugment};
+pub use augment::{
+    Edge, FeatureNoise, FrequencyWarp, Gain, MaskForm, Masks, Mixup, Noise, Pairing, SpecAugment,
+    TimeShift, WaveShift,
+};
 pub use batch::{Progress, extract_files};
 pub use decode::{Audio, Channels, DecodeConfig, Limits, decode};
 pub use error::{Error, Result};
 pub use fbank::{Fbank, FbankConfig, FbankScratch, Window, hz_to_mel};
 pub use pipeline::{Extractor, PipelineConfig};
 pub use resample::{Resampler, resample};
+pub use stats::{CountedFrames, FeatureStats};

@@ -3,7 +3,8 @@
 mod common;
 
 use audio_frontend::{
-    Error, Extractor, Fbank, FbankConfig, PipelineConfig, Resampler, SpecAugment, Window, resample,
+    AstConfig, Error, Extractor, Fbank, FbankConfig, PipelineConfig, Resampler, SpecAugment,
+    Window, resample,
 };
 use common::{rms, tone};
 use ndarray::{Array2, Axis, Slice};
@@ -162,7 +163,7 @@ proptest! {
         max_bins in 0usize..=64, max_frames in 0usize..=100,
         more_bins in 0usize..100, more_frames in 0usize..500,
     ) {
-        let augment = SpecAugment { max_bins, max_frames };
+        let augment = SpecAugment { max_bins, max_frames, ..SpecAugment::default() };
         let shape = ((max_frames + more_frames).max(1), (max_bins + more_bins).max(1));
         let masks = augment.masks(seed, epoch, sample, shape).unwrap();
         prop_assert!(masks.bins.len() <= max_bins.saturating_sub(1) && masks.bins.end <= shape.1);
@@ -171,7 +172,7 @@ proptest! {
         prop_assert_eq!(&masks, &again);
 
         let mut features = Array2::from_elem(shape, 1.0f32);
-        augment.apply(seed, epoch, sample, features.view_mut()).unwrap();
+        augment.apply(seed, epoch, sample, &AstConfig::default(), features.view_mut()).unwrap();
         for ((frame, bin), value) in features.indexed_iter() {
             let masked = masks.bins.contains(&bin) || masks.frames.contains(&frame);
             prop_assert_eq!(*value, if masked { 0.0 } else { 1.0 });
@@ -219,7 +220,7 @@ fn masks_change_with_each_of_seed_epoch_and_sample() {
 fn augmentation_is_off_by_default() {
     let mut features = Array2::from_elem((7, 5), 1.0f32);
     SpecAugment::default()
-        .apply(1, 2, 3, features.view_mut())
+        .apply(1, 2, 3, &AstConfig::default(), features.view_mut())
         .unwrap();
     assert!(features.iter().all(|v| *v == 1.0));
 }

@@ -1,19 +1,36 @@
 //! Features and labels of all clips of a task, and batches of them.
 
-use audio_frontend::FbankConfig;
+use audio_frontend::{AstConfig, FbankConfig, FeatureNoise, FrequencyWarp, SpecAugment, TimeShift};
 use ndarray::ArrayViewMut2;
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
 /// Random changes of training clips, each a pure function of (seed, epoch,
 /// sample). All off by default.
+///
+/// They act on normalised features, in the order of the fields, which is that
+/// of the original AST recipe (masks, noise, then the shift, which moves masks
+/// and noise along) with the warp before it. Features are computed once and
+/// kept, so what changes waveforms has no place here.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
     /// Another pitch and voice.
-    pub frequency_warp: audio_frontend::FrequencyWarp,
-    /// Masked bands of frequency and time, after the warp.
-    pub spec_augment: audio_frontend::SpecAugment,
+    pub frequency_warp: FrequencyWarp,
+    /// Masked bands of frequency and time.
+    pub spec_augment: SpecAugment,
+    /// Uniform noise on every value.
+    #[serde(skip_serializing_if = "is_default")]
+    pub feature_noise: FeatureNoise,
+    /// Frames rolled around.
+    #[serde(skip_serializing_if = "is_default")]
+    pub time_shift: TimeShift,
+}
+
+/// Keeps fields that came later out of what is written while they are off, so
+/// that a run without them keeps its id.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl Augmentation {
@@ -23,7 +40,9 @@ impl Augmentation {
     /// A setting that is out of range or does not fit the features.
     pub fn validate(&self, shape: (usize, usize)) -> Result<(), audio_frontend::Error> {
         self.frequency_warp.validate()?;
-        self.spec_augment.masks(0, 0, 0, shape).map(drop)
+        self.spec_augment.masks(0, 0, 0, shape)?;
+        self.feature_noise.validate()?;
+        self.time_shift.validate()
     }
 }
 
@@ -47,6 +66,7 @@ pub struct Clips {
     bins: usize,
     device: Device,
     fbank: FbankConfig,
+    ast: AstConfig,
 }
 
 impl Clips {
@@ -72,6 +92,7 @@ impl Clips {
                 num_mel_bins: bins,
                 ..FbankConfig::default()
             },
+            ast: AstConfig::default(),
         })
     }
 
@@ -80,6 +101,14 @@ impl Clips {
     #[must_use]
     pub fn with_fbank(mut self, fbank: FbankConfig) -> Self {
         self.fbank = fbank;
+        self
+    }
+
+    /// Says how the features were normalised, so that masks get the value they
+    /// ask for; with AudioSet's statistics unless told otherwise.
+    #[must_use]
+    pub fn with_ast(mut self, ast: AstConfig) -> Self {
+        self.ast = ast;
         self
     }
 
@@ -119,11 +148,16 @@ impl Clips {
                 continue; // cannot be: the row has exactly T · F values
             };
             let sample = index as u64;
-            let warp = &augmentation.frequency_warp;
-            warp.apply(seed, epoch, sample, &self.fbank, clip.view_mut())?;
-            augmentation
-                .spec_augment
-                .apply(seed, epoch, sample, clip.view_mut())?;
+            let Augmentation {
+                frequency_warp,
+                spec_augment,
+                feature_noise,
+                time_shift,
+            } = augmentation;
+            frequency_warp.apply(seed, epoch, sample, &self.fbank, clip.view_mut())?;
+            spec_augment.apply(seed, epoch, sample, &self.ast, clip.view_mut())?;
+            feature_noise.apply(seed, epoch, sample, clip.view_mut())?;
+            time_shift.apply(seed, epoch, sample, clip)?;
         }
         Ok(self.tensors(&block, indices))
     }
@@ -192,5 +226,106 @@ mod tests {
                 .is_empty()
         );
         assert_eq!(clips().len(), 3);
+    }
+
+    const CHANGES: [fn() -> Augmentation; 3] = [
+        || Augmentation {
+            spec_augment: SpecAugment {
+                max_bins: 2,
+                max_frames: 2,
+                form: audio_frontend::MaskForm::Ast,
+            },
+            ..Augmentation::default()
+        },
+        || Augmentation {
+            feature_noise: FeatureNoise { max_amplitude: 0.5 },
+            ..Augmentation::default()
+        },
+        || Augmentation {
+            time_shift: TimeShift { max_frames: 1 },
+            ..Augmentation::default()
+        },
+    ];
+
+    fn augmented(clips: &Clips, augmentation: &Augmentation, epoch: usize) -> Vec<f32> {
+        let changes = Augmented {
+            augmentation,
+            seed: 1,
+            epoch,
+        };
+        floats(&clips.augmented_batch(&[0, 1, 2], changes).unwrap().0)
+    }
+
+    #[test]
+    fn every_augmentation_changes_batches_and_none_does_by_default() {
+        let clips = clips();
+        let plain = floats(&clips.batch(&[0, 1, 2]).0);
+        assert_eq!(augmented(&clips, &Augmentation::default(), 0), plain);
+        for change in CHANGES {
+            let change = change();
+            change.validate((2, 2)).unwrap();
+            let differs = |epoch| augmented(&clips, &change, epoch) != plain;
+            assert!((0..20).any(differs), "{change:?}");
+        }
+    }
+
+    #[test]
+    fn ast_masks_have_the_value_of_padding_in_the_clips_own_statistics() {
+        let ast = AstConfig {
+            mean: -6.0,
+            std: 1.5,
+            ..AstConfig::default()
+        };
+        let clips = clips().with_ast(ast);
+        let change = CHANGES[0]();
+        let plain = floats(&clips.batch(&[0, 1, 2]).0);
+        let masked: Vec<f32> = (0..20)
+            .flat_map(|epoch| {
+                let batch = augmented(&clips, &change, epoch).into_iter();
+                let changed = batch.zip(plain.clone()).filter(|(a, b)| a != b);
+                changed.map(|(value, _)| value).collect::<Vec<_>>()
+            })
+            .collect();
+        assert!(!masked.is_empty() && masked.iter().all(|&value| value == 2.0));
+    }
+
+    #[test]
+    fn what_is_off_is_not_written_so_that_runs_keep_their_ids() {
+        let text = r#"{"frequency_warp":{"max_factor":1.0},"spec_augment":{"max_bins":24,"max_frames":80}}"#;
+        let authors = Augmentation {
+            spec_augment: SpecAugment::authors(),
+            ..Augmentation::default()
+        };
+        assert_eq!(serde_json::to_string(&authors).unwrap(), text);
+        for change in CHANGES {
+            let change = change();
+            let text = serde_json::to_string(&change).unwrap();
+            assert_eq!(
+                serde_json::from_str::<Augmentation>(&text).unwrap(),
+                change,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn bad_settings_are_refused_before_training() {
+        let noise = FeatureNoise {
+            max_amplitude: -1.0,
+        };
+        let shift = TimeShift {
+            max_frames: u32::MAX,
+        };
+        let bad = [
+            Augmentation {
+                feature_noise: noise,
+                ..Augmentation::default()
+            },
+            Augmentation {
+                time_shift: shift,
+                ..Augmentation::default()
+            },
+        ];
+        assert!(bad.iter().all(|bad| bad.validate((2, 2)).is_err()));
     }
 }

@@ -32,6 +32,7 @@ pub mod device;
 pub mod environment;
 pub mod evaluation;
 pub mod front_end;
+pub mod normalisation;
 pub mod optimiser;
 pub mod random;
 pub mod record;

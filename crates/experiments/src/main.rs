@@ -12,10 +12,12 @@ use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use ast_model::import::{ConvertOptions, dinov2};
+use audio_frontend::CountedFrames;
 use clap::{Parser, Subcommand};
 use experiments::bench::{self, BenchOptions, Profile, STOP};
-use experiments::device;
 use experiments::training::TrainingError;
+use experiments::{device, normalisation};
+use indicatif::ProgressBar;
 use tch::Device;
 
 /// Fine-tune Audio Spectrogram Transformers with mixtures of adapters.
@@ -30,6 +32,8 @@ struct Arguments {
 enum Command {
     /// Run a profile of the comparison and write tables and plots.
     Bench(Bench),
+    /// Compute mean and standard deviation of recordings, to normalise with.
+    Stats(Stats),
     /// Turn the ONNX file of a DINOv2 ViT-S/14 into an AST-Small checkpoint.
     ConvertDinov2 {
         /// The ONNX file.
@@ -63,10 +67,24 @@ struct Bench {
     device: String,
 }
 
+#[derive(clap::Args)]
+struct Stats {
+    /// Sound files, and folders of them (WAV, FLAC, Ogg Vorbis).
+    #[arg(required = true)]
+    sounds: Vec<PathBuf>,
+    /// Frames of the model's input; what a clip has beyond them does not count.
+    #[arg(long, default_value_t = 1024)]
+    max_length: usize,
+    /// Count the padding of shorter clips too.
+    #[arg(long)]
+    padded: bool,
+}
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Bench(arguments) => run_bench(&arguments),
+        Command::Stats(arguments) => run_stats(&arguments),
         Command::ConvertDinov2 { onnx, out } => convert(&onnx, &out),
     };
     match result {
@@ -128,6 +146,26 @@ fn run_bench(arguments: &Bench) -> Result<()> {
         );
     }
     Ok(())
+}
+
+fn run_stats(arguments: &Stats) -> Result<()> {
+    let files = normalisation::sound_files(&arguments.sounds)?;
+    let bar = ProgressBar::new(files.len() as u64);
+    let counted = match arguments.padded {
+        true => CountedFrames::Padded,
+        false => CountedFrames::Real,
+    };
+    let on_done = |progress: audio_frontend::Progress| {
+        if let Some(error) = progress.error {
+            bar.suspend(|| eprintln!("{error}"));
+        }
+        bar.inc(1);
+    };
+    let text = normalisation::measure(&files, arguments.max_length, counted, on_done)?;
+    bar.finish_and_clear();
+    std::io::stdout()
+        .write_all(text.as_bytes())
+        .context("cannot print the statistics")
 }
 
 fn cache(arguments: &Bench) -> Result<PathBuf> {

@@ -133,7 +133,8 @@ impl Task {
         let shape = [features.max_length, features.bins];
         let clips = Clips::new(features.values, labels, shape, device)
             .context("the features do not belong to the clips; remove them from the cache")?
-            .with_fbank(self.front_end.fbank.clone());
+            .with_fbank(self.front_end.fbank.clone())
+            .with_ast(self.front_end.ast.clone());
         let checkpoint = backbone.for_length(self.front_end.ast.max_length)?;
         self.ready = Some(Ready {
             clips,

@@ -30,6 +30,7 @@ pub use features::{Features, Progress};
 pub use manifest::{
     ClassSpec, ClipSpec, Defaults, ExtraSpec, LabelSpec, Manifest, PartNote, SplitSpec,
 };
+pub(crate) use scan::list_files;
 pub use scan::{Clip, scan};
 pub use split::{Split, per_class, splits};
 

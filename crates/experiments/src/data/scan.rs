@@ -143,7 +143,7 @@ fn class_of_value(label: &LabelSpec) -> BTreeMap<&str, usize> {
 
 /// Every file under `root` by its relative path. Links to folders are
 /// followed, each folder once, so that a loop of links ends.
-fn list_files(root: &Path) -> Result<BTreeMap<String, PathBuf>, DataError> {
+pub(crate) fn list_files(root: &Path) -> Result<BTreeMap<String, PathBuf>, DataError> {
     let mut files = BTreeMap::new();
     let mut seen = BTreeSet::new();
     let mut open = vec![(String::new(), root.to_path_buf())];
