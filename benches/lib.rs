@@ -5,6 +5,8 @@
 
 #![forbid(unsafe_code)]
 
+pub mod worker;
+
 use std::io::{Result, Write};
 use std::path::Path;
 

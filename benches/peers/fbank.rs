@@ -4,19 +4,14 @@
 
 #![forbid(unsafe_code)]
 
-use std::error::Error;
-use std::fs::File;
 use std::hint::black_box;
-use std::io::{BufRead, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
 
 use audio_frontend::{Extractor, Fbank, FbankConfig, PipelineConfig};
+use benches::worker::{self, Anything, Values, serve};
 use benches::{noise, write_wav};
 use ndarray::Array2;
 use rayon::ThreadPool;
-
-type Anything<T> = Result<T, Box<dyn Error>>;
 
 const SECONDS: usize = 10;
 /// Clips of one batch: enough for two threads to end within a few per cent of
@@ -53,7 +48,7 @@ impl Cases {
         })
     }
 
-    fn run(&self, case: &str) -> Anything<Array2<f32>> {
+    fn compute(&self, case: &str) -> Anything<Array2<f32>> {
         Ok(match case {
             "log_mel" => self.fbank.compute(black_box(&self.samples))?,
             "input" => self.extractor.extract(black_box(&self.samples), 16_000)?,
@@ -72,64 +67,26 @@ impl Cases {
     }
 }
 
-fn time(cases: &Cases, case: &str, seconds: f64) -> Anything<String> {
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs_f64(seconds / 4.0) {
-        black_box(cases.run(case)?);
+impl worker::Cases for Cases {
+    fn run(&mut self, case: &str) -> Anything<()> {
+        black_box(self.compute(case)?);
+        Ok(())
     }
-    let mut times = Vec::new();
-    let cpu = cpu_ms();
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_secs_f64(seconds) || times.len() < 5 {
-        let one = Instant::now();
-        black_box(cases.run(case)?);
-        times.push(1e3 * one.elapsed().as_secs_f64());
+
+    fn values(&mut self, case: &str) -> Anything<Values> {
+        let array = self.compute(case)?;
+        Ok((array.shape().to_vec(), array.iter().copied().collect()))
     }
-    let cpu = cpu.zip(cpu_ms());
-    let cpu = cpu.map(|(start, end)| (end - start) / times.len() as f64);
-    let cpu = cpu.map_or("null".to_owned(), |ms| ms.to_string());
-    times.sort_by(f64::total_cmp);
-    let median = f64::midpoint(times[times.len() / 2], times[(times.len() - 1) / 2]);
-    let repeats = times.len();
-    Ok(format!(
-        "{{\"ms\": {median}, \"cpu_ms\": {cpu}, \"repeats\": {repeats}}}"
-    ))
-}
 
-/// Time the processor has spent on this thread, where Linux tells.
-fn cpu_ms() -> Option<f64> {
-    let text = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
-    let nanoseconds: f64 = text.split(' ').next()?.parse().ok()?;
-    Some(nanoseconds / 1e6)
-}
-
-fn write_values(cases: &Cases, case: &str, file: &str) -> Anything<String> {
-    let values = cases.run(case)?;
-    let bytes: Vec<u8> = values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect();
-    File::create(file)?.write_all(&bytes)?;
-    Ok(format!("{{\"shape\": {:?}}}", values.shape()))
+    fn least_runs(&self) -> usize {
+        5
+    }
 }
 
 fn main() -> Anything<()> {
     let folder = std::env::args_os()
         .nth(1)
         .ok_or("the argument is a folder")?;
-    let cases = Cases::new(Path::new(&folder))?;
-    println!("{{\"batch\": {BATCH}}}");
-    for line in std::io::stdin().lock().lines() {
-        let line = line?;
-        let words: Vec<&str> = line.splitn(3, ' ').collect();
-        println!(
-            "{}",
-            match words[..] {
-                ["time", case, seconds] => time(&cases, case, seconds.parse()?)?,
-                ["values", case, file] => write_values(&cases, case, file)?,
-                _ => return Err(format!("not a request: {line}").into()),
-            }
-        );
-    }
-    Ok(())
+    let mut cases = Cases::new(Path::new(&folder))?;
+    serve(&format!("{{\"batch\": {BATCH}}}"), &mut cases)
 }

@@ -75,9 +75,12 @@ pub struct PeersArgs {
     /// How many times both sides take their turns.
     #[arg(long, default_value_t = 5, value_parser = parse_rounds)]
     pub rounds: usize,
-    /// Length of one turn of one side.
+    /// Length of one turn of one side; work that takes longer is done once.
     #[arg(long, default_value_t = 1.0, value_parser = parse_seconds)]
     pub seconds: f64,
+    /// Threads of each side; `fbank` always uses one. All cores when left out.
+    #[arg(long)]
+    pub threads: Option<usize>,
 }
 
 /// What `bench-peers` compares.
@@ -85,6 +88,8 @@ pub struct PeersArgs {
 pub enum Topic {
     /// The audio front end, with torchaudio and transformers.
     Fbank,
+    /// Training and evaluation of Soft-MoA, with the AST of transformers.
+    Step,
 }
 
 /// Flags of `test`.

@@ -3,7 +3,7 @@
 
 use super::machine::Machine;
 use super::spread::Spread;
-use super::worker::{Timing, Worker};
+use super::worker::{Program, Timing, Worker};
 use super::{environment, worker};
 use crate::cli::PeersArgs;
 use crate::errors::CheckFailed;
@@ -122,12 +122,12 @@ struct ThreadsReport {
 /// Measures, prints a table and writes the report.
 pub fn run(paths: &Paths, args: &PeersArgs) -> Result<()> {
     let python = environment::ensure(paths)?;
-    let program = worker::build(paths, "benches", "peer-fbank")?;
+    let program = worker::build(paths, Program::Binary("peer-fbank"))?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let mut ours = Worker::start("our program", Command::new(program).arg(folder.path()))?;
+    let mut ours = Worker::start("our program", 1, Command::new(program).arg(folder.path()))?;
     let script = environment::sources(paths).join("fbank.py");
     let mut peer = Command::new(python);
-    let mut peer = Worker::start("fbank.py", peer.arg(script).arg(folder.path()))?;
+    let mut peer = Worker::start("fbank.py", 1, peer.arg(script).arg(folder.path()))?;
 
     let mut values = Vec::new();
     for case in &CASES {
@@ -369,6 +369,7 @@ mod tests {
             ms,
             cpu_ms: Some(ms / 2.0),
             repeats: 10,
+            peak_bytes: None,
         }
     }
 

@@ -9,6 +9,8 @@ mod environment;
 mod fbank;
 mod machine;
 mod spread;
+mod step;
+mod step_report;
 mod stubs;
 mod worker;
 
@@ -20,5 +22,6 @@ use anyhow::Result;
 pub fn command(paths: &Paths, args: &PeersArgs) -> Result<()> {
     match args.topic {
         Topic::Fbank => fbank::run(paths, args),
+        Topic::Step => step::run(paths, args),
     }
 }

@@ -29,16 +29,18 @@ pub struct Timing {
     pub cpu_ms: Option<f64>,
     /// How many runs.
     pub repeats: u64,
+    /// The most memory the program ever held, where it is known.
+    pub peak_bytes: Option<u64>,
 }
 
 impl Worker {
     /// Starts a program and waits until it is ready. Libraries that it loads
-    /// are told to use one thread.
-    pub fn start(name: &str, command: &mut Command) -> Result<Self> {
+    /// are told to use so many threads.
+    pub fn start(name: &str, threads: usize, command: &mut Command) -> Result<Self> {
         eprintln!("$ {}", process::shown(command));
         let mut child = command
-            .env("OMP_NUM_THREADS", "1")
-            .env("MKL_NUM_THREADS", "1")
+            .env("OMP_NUM_THREADS", threads.to_string())
+            .env("MKL_NUM_THREADS", threads.to_string())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -65,6 +67,7 @@ impl Worker {
                 ms,
                 cpu_ms: answer["cpu_ms"].as_f64().filter(|ms| *ms > 0.0),
                 repeats,
+                peak_bytes: answer["peak_bytes"].as_u64(),
             }),
             _ => Err(anyhow!("{} answered {answer} to a request", self.name)),
         }
@@ -98,11 +101,24 @@ impl Worker {
     }
 }
 
-/// Builds the program of a package and gives its place, wherever Cargo's
+/// A program of the package `benches`.
+#[derive(Debug, Clone, Copy)]
+pub enum Program {
+    /// One that needs no libtorch.
+    Binary(&'static str),
+    /// One that does.
+    Example(&'static str),
+}
+
+/// Builds a program and gives its place, wherever Cargo's
 /// settings put it.
-pub fn build(paths: &Paths, package: &str, program: &str) -> Result<PathBuf> {
+pub fn build(paths: &Paths, program: Program) -> Result<PathBuf> {
+    let (kind, name) = match program {
+        Program::Binary(name) => ("--bin", name),
+        Program::Example(name) => ("--example", name),
+    };
     let mut cargo = libtorch::cargo(&paths.root);
-    cargo.args(["build", "--release", "-p", package, "--bin", program]);
+    cargo.args(["build", "--release", "-p", "benches", kind, name]);
     eprintln!("$ {}", process::shown(&cargo));
     cargo.arg("--message-format=json-render-diagnostics");
     let output = cargo
@@ -111,10 +127,10 @@ pub fn build(paths: &Paths, package: &str, program: &str) -> Result<PathBuf> {
         .output()
         .context("cannot start cargo")?;
     if !output.status.success() {
-        return Err(CheckFailed(format!("building {program} failed ({})", output.status)).into());
+        return Err(CheckFailed(format!("building {name} failed ({})", output.status)).into());
     }
-    executable(&String::from_utf8_lossy(&output.stdout), program)
-        .with_context(|| format!("cargo named no executable for {program}"))
+    executable(&String::from_utf8_lossy(&output.stdout), name)
+        .with_context(|| format!("cargo named no executable for {name}"))
 }
 
 fn executable(messages: &str, program: &str) -> Option<PathBuf> {
@@ -147,7 +163,7 @@ mod tests {
     fn requests_are_answered_one_by_one() {
         let script = r#"echo '{"version": 3}'; while read -r line; do
             printf '{"ms": 2.5, "repeats": %s}\n' "${#line}"; done"#;
-        let mut worker = Worker::start("a shell", &mut shell(script)).expect("started");
+        let mut worker = Worker::start("a shell", 1, &mut shell(script)).expect("started");
         assert_eq!(worker.ready["version"], 3);
         for case in ["one", "second"] {
             let timing = worker.time(case, 0.5).expect("answered");
@@ -159,9 +175,9 @@ mod tests {
     #[test]
     fn a_program_that_ends_is_an_error_and_not_a_wait() {
         let mut worker =
-            Worker::start("a shell", &mut shell("echo '{}'; read x")).expect("started");
+            Worker::start("a shell", 1, &mut shell("echo '{}'; read x")).expect("started");
         let error = worker.time("case", 1.0).expect_err("it has ended");
         assert!(error.to_string().contains("a shell has ended"), "{error}");
-        assert!(Worker::start("false", &mut shell("exit 1")).is_err());
+        assert!(Worker::start("false", 1, &mut shell("exit 1")).is_err());
     }
 }
