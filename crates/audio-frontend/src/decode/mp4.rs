@@ -23,6 +23,9 @@ pub(super) struct Timing {
     edits: Vec<TrackEdit>,
     /// Delay, padding and length in samples, as iTunes writes them.
     gapless: Option<[u64; 3]>,
+    /// Whether the file ends inside a box behind the index. symphonia refuses
+    /// such a file, unless it is told that it cannot look ahead.
+    pub(super) cut: bool,
 }
 
 /// The edit list of one track.
@@ -49,18 +52,18 @@ pub(super) fn read_timing(path: &Path, source: &mut Source) -> Result<Timing> {
     match index {
         Index::Missing => Err(damaged("its index, the box `moov`, is missing or cut off")),
         Index::TooLarge => Err(damaged("its index, the box `moov`, is larger than 64 MiB")),
-        Index::Found(moov) => Ok(Timing::parse(&moov)),
+        Index::Found { moov, cut } => Ok(Timing::parse(&moov, cut)),
     }
 }
 
 enum Index {
-    Found(Vec<u8>),
+    Found { moov: Vec<u8>, cut: bool },
     Missing,
     TooLarge,
 }
 
 fn find_index(source: &mut Source) -> std::io::Result<Index> {
-    let mut position = 0_u64;
+    let (mut position, mut data_first) = (0_u64, false);
     loop {
         source.seek(SeekFrom::Start(position))?;
         let header = read_up_to(&mut source.by_ref(), 16)?;
@@ -76,19 +79,37 @@ fn find_index(source: &mut Source) -> std::io::Result<Index> {
             }
             source.seek(SeekFrom::Start(position + head))?;
             let moov = read_up_to(&mut source.by_ref(), (size - head) as usize)?;
-            let whole = moov.len() as u64 == size - head;
-            return Ok(if whole {
-                Index::Found(moov)
-            } else {
-                Index::Missing
-            });
+            if (moov.len() as u64) < size - head {
+                return Ok(Index::Missing);
+            }
+            // An index behind the data is only found by looking ahead.
+            let cut = !data_first && is_cut(source, position + size)?;
+            return Ok(Index::Found { moov, cut });
         }
+        data_first |= &name == b"mdat";
         // Offsets beyond i64 cannot be sought to.
         position = match position.checked_add(size) {
             Some(next) if i64::try_from(next).is_ok() => next,
             _ => return Ok(Index::Missing),
         };
     }
+}
+
+/// Whether one of the boxes from `position` on reaches past the end.
+fn is_cut(source: &mut Source, mut position: u64) -> std::io::Result<bool> {
+    let Some(length) = source.byte_len() else {
+        return Ok(false);
+    };
+    while position < length {
+        source.seek(SeekFrom::Start(position))?;
+        let header = read_up_to(&mut source.by_ref(), 16)?;
+        match box_header(&header) {
+            Some((_, _, 0)) => return Ok(false),
+            Some((_, _, size)) => position = position.saturating_add(size),
+            None => return Ok(true),
+        }
+    }
+    Ok(position > length)
 }
 
 /// Name, bytes of the header and bytes of the whole box.
@@ -129,7 +150,7 @@ fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
 }
 
 impl Timing {
-    fn parse(moov: &[u8]) -> Self {
+    fn parse(moov: &[u8], cut: bool) -> Self {
         let movie_scale = find(moov, b"mvhd").and_then(|mvhd| {
             // Two times of 4 or 8 bytes come first, depending on the version.
             number(mvhd, if mvhd.first() == Some(&1) { 20 } else { 12 }, 4)
@@ -141,6 +162,7 @@ impl Timing {
                 .filter_map(|(_, trak)| TrackEdit::parse(trak))
                 .collect(),
             gapless: find_gapless(moov),
+            cut,
         }
     }
 

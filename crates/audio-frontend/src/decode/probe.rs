@@ -86,7 +86,11 @@ impl Stream {
         }
         let mut timing = None;
         if head.get(4..8) == Some(b"ftyp") && source.is_seekable() {
-            timing = Some(mp4::read_timing(path, &mut source)?);
+            let found = mp4::read_timing(path, &mut source)?;
+            if found.cut {
+                source = source::forward_only(source);
+            }
+            timing = Some(found);
         }
         if head.starts_with(b"FORM") && source.is_seekable() {
             let whole = aiff::is_whole(&mut source).map_err(read_error)?;
