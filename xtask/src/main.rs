@@ -8,6 +8,7 @@ mod cli;
 mod data;
 mod disk;
 mod errors;
+mod ffmpeg;
 mod files;
 mod libtorch;
 mod lock;

@@ -4,7 +4,7 @@ use crate::cli::{Profile, TestArgs};
 use crate::errors::CheckFailed;
 use crate::paths::Paths;
 use crate::process::check;
-use crate::{bench, data, libtorch, smoke, tidy};
+use crate::{bench, data, ffmpeg, libtorch, smoke, tidy};
 use anyhow::{Context, Result, bail};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -59,8 +59,9 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
         return Ok(());
     }
     step(steps, "backbone", || pretrained_backbone(paths))?;
-    let test = ["test", "--release", "--workspace"];
-    if !step(steps, "tests", || check(&mut cargo(&test)))? {
+    let mut tests = cargo(&["test", "--release", "--workspace"]);
+    step(steps, "ffmpeg", || encoders(paths, &mut tests))?;
+    if !step(steps, "tests", || check(&mut tests))? {
         return Ok(());
     }
     if !args.no_smoke {
@@ -101,6 +102,21 @@ fn step(
 fn pretrained_backbone(paths: &Paths) -> Result<()> {
     if let Err(error) = data::ensure(paths, bench::BACKBONE) {
         eprintln!("SKIPPED: the comparison with ONNX Runtime, for lack of weights: {error:#}");
+    }
+    Ok(())
+}
+
+/// The tests of audio formats make their files with ffmpeg; without it they
+/// are skipped, and this says so. One the user names is left alone.
+fn encoders(paths: &Paths, tests: &mut Command) -> Result<()> {
+    if std::env::var_os(ffmpeg::VARIABLE).is_some() {
+        return Ok(());
+    }
+    match ffmpeg::ensure(paths) {
+        Ok(program) => {
+            tests.env(ffmpeg::VARIABLE, program);
+        }
+        Err(error) => eprintln!("SKIPPED, unless ffmpeg is installed: audio formats: {error:#}"),
     }
     Ok(())
 }

@@ -72,7 +72,7 @@ pub use augment::{
     TimeShift, WaveShift,
 };
 pub use batch::{Progress, extract_files};
-pub use decode::{Audio, Channels, DecodeConfig, Limits, decode};
+pub use decode::{Audio, AudioReader, Channels, DecodeConfig, Limits, decode, decode_bytes};
 pub use error::{Error, Result};
 pub use fbank::{Fbank, FbankConfig, FbankScratch, Window, hz_to_mel};
 pub use pipeline::{Extractor, PipelineConfig};
