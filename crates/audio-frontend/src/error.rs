@@ -26,7 +26,7 @@ pub enum Error {
     /// No supported container or codec was recognised in the file.
     #[error(
         "{path} is not audio this crate can read ({detail}); \
-         convert it to WAV, FLAC or Ogg Vorbis"
+         convert it to WAV, FLAC, Ogg Vorbis, MP3, AAC or AIFF"
     )]
     NotAudio {
         /// The file.
@@ -65,6 +65,17 @@ pub enum Error {
         /// The file.
         path: PathBuf,
         /// Frames that could be decoded.
+        decoded: u64,
+    },
+    /// A file of a format that never states its length ends inside a frame.
+    #[error(
+        "{path} ends inside a frame, after {decoded} decoded samples per channel; \
+         download it again, or set `allow_truncated` to use what is there"
+    )]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// Frames (samples per channel) that could be decoded.
         decoded: u64,
     },
     /// The file is well formed and holds no samples.

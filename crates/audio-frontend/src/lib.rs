@@ -69,7 +69,7 @@ mod stream;
 pub use ast::{AstConfig, AstFeatures};
 pub use augment::{FrequencyWarp, Masks, SpecAugment};
 pub use batch::{Progress, extract_files};
-pub use decode::{Audio, Channels, DecodeConfig, Limits, decode};
+pub use decode::{Audio, AudioReader, Channels, DecodeConfig, Limits, decode, decode_bytes};
 pub use error::{Error, Result};
 pub use fbank::{Fbank, FbankConfig, FbankScratch, Window, hz_to_mel};
 pub use pipeline::{Extractor, PipelineConfig};
