@@ -8,7 +8,7 @@ use allocation_counter::{AllocationInfo, measure};
 use audio_frontend::{
     Extractor, Fbank, FbankConfig, PipelineConfig, Resampler, Tail, WindowConfig, WindowStream,
 };
-use common::hash_noise;
+use common::{hash_noise, write_wav};
 use ndarray::Array2;
 
 /// Samples of a block, no multiple of a frame's or a resampler's.
@@ -125,4 +125,31 @@ fn resampling_block_by_block_allocates_nothing() {
         });
         assert_eq!(info.count_total, 0, "{rate} Hz");
     }
+}
+
+#[test]
+fn the_windows_of_a_file_need_the_same_memory_for_any_length() {
+    let dir = tempfile::tempdir().unwrap();
+    let extractor = Extractor::new(PipelineConfig::default()).unwrap();
+    let peak = |seconds: usize| {
+        let path = dir.path().join("long.wav");
+        let noise = hash_noise(seconds * 44_100);
+        let samples: Vec<i16> = noise.iter().map(|x| (x * 3e4) as i16).collect();
+        write_wav(&path, &samples, 1, 44_100);
+        let config = WindowConfig {
+            frames: 100,
+            hop: 100,
+            tail: Tail::Drop,
+        };
+        let mut windows = 0;
+        let info = measure(|| {
+            let found = extractor.windows_of_file(&path, &config).unwrap();
+            windows = found.map(Result::unwrap).count();
+        });
+        assert_eq!(windows, seconds - 1);
+        info.bytes_max
+    };
+    let (short, long) = (peak(10), peak(100));
+    println!("{short} bytes at most in 10 s, {long} in 100 s");
+    assert!(long <= short + 64);
 }

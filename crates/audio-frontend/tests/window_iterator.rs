@@ -3,9 +3,10 @@
 mod common;
 
 use audio_frontend::{
-    Error, Extractor, FeatureWindow, PipelineConfig, Result, SampleSource, Tail, WindowConfig,
+    DecodeConfig, Error, Extractor, FeatureWindow, PipelineConfig, Result, SampleSource, Tail,
+    WindowConfig, decode,
 };
-use common::{bits, hash_noise};
+use common::{bits, fixture, hash_noise, write_wav};
 
 const CONFIG: WindowConfig = WindowConfig {
     frames: 20,
@@ -103,6 +104,53 @@ fn an_error_comes_once_after_the_windows_before_it() {
         assert!(error.contains(message), "{error}");
         assert!(windows.next().is_none() && windows.next().is_none());
     }
+}
+
+#[test]
+fn the_windows_of_a_file_are_those_of_its_samples() {
+    for name in [
+        "stereo_16k_16bit.flac",
+        "stereo_48k_24bit.flac",
+        "stereo_44k.ogg",
+    ] {
+        let path = fixture(name);
+        let audio = decode(&path, &DecodeConfig::default()).unwrap();
+        let windows = extractor().windows_of_file(&path, &CONFIG).unwrap();
+        let found: Vec<_> = windows.collect::<Result<_>>().unwrap();
+        assert!(!found.is_empty());
+        assert_same(&found, &all_at_once(&audio.samples, audio.sample_rate));
+    }
+}
+
+#[test]
+fn errors_of_a_file_name_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("short.wav");
+    write_wav(&path, &[1; 399], 1, 16_000);
+    let mut windows = extractor().windows_of_file(&path, &CONFIG).unwrap();
+    let error = windows.next().unwrap().unwrap_err();
+    assert!(error.to_string().contains("short.wav"), "{error}");
+    assert!(
+        matches!(error, Error::InFile { ref source, .. } if matches!(**source, Error::TooShort { .. }))
+    );
+
+    let missing = dir.path().join("missing.wav");
+    let error = extractor()
+        .windows_of_file(&missing, &CONFIG)
+        .err()
+        .unwrap();
+    assert!(error.to_string().contains("missing.wav"), "{error}");
+
+    // What is there comes first, then the error of the file's end.
+    let whole = dir.path().join("whole.wav");
+    write_wav(&whole, &[1; 16_000], 1, 16_000);
+    let bytes = std::fs::read(&whole).unwrap();
+    std::fs::write(&path, &bytes[..24_000]).unwrap();
+    let windows = extractor().windows_of_file(&path, &CONFIG).unwrap();
+    let mut found: Vec<_> = windows.collect();
+    let error = found.pop().unwrap().unwrap_err();
+    assert!(matches!(error, Error::Truncated { .. }), "{error}");
+    assert!(!found.is_empty() && found.iter().all(Result::is_ok));
 }
 
 #[test]

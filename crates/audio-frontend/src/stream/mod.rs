@@ -11,6 +11,9 @@ pub use log_mel::LogMelStream;
 pub use window_stream::{FeatureWindow, WindowStream};
 pub use windows::{SampleSource, Windows};
 
+use std::path::Path;
+
+use crate::decode::AudioReader;
 use crate::error::Result;
 use crate::pipeline::Extractor;
 
@@ -46,9 +49,40 @@ impl Extractor {
         sample_rate: u32,
         config: &WindowConfig,
     ) -> Result<Windows<S>> {
-        Ok(Windows::new(
-            source,
-            self.window_stream(sample_rate, config)?,
-        ))
+        let stream = self.window_stream(sample_rate, config)?;
+        Ok(Windows::new(source, stream, None))
+    }
+
+    /// An iterator over the windows of an audio file, which is decoded as it
+    /// goes.
+    ///
+    /// ```no_run
+    /// use audio_frontend::{Extractor, PipelineConfig, WindowConfig};
+    ///
+    /// let extractor = Extractor::new(PipelineConfig::default())?;
+    /// for window in extractor.windows_of_file("day.flac", &WindowConfig::default())? {
+    ///     let window = window?;
+    ///     println!("{:.2} s: {:?}", window.start_seconds, window.features.dim());
+    /// }
+    /// # Ok::<(), audio_frontend::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// Those of [`AudioReader::open`] and [`window_stream`](Self::window_stream).
+    /// The iterator gives those of [`AudioReader::next_block`], and
+    /// [`Error::TooShort`](crate::Error::TooShort) for a file shorter than one
+    /// analysis frame. All but those about `config` name the file.
+    pub fn windows_of_file(
+        &self,
+        path: impl AsRef<Path>,
+        config: &WindowConfig,
+    ) -> Result<Windows<AudioReader>> {
+        let path = path.as_ref();
+        config.validate()?;
+        let reader = AudioReader::open(path, &self.config().decode)?;
+        let stream = self
+            .window_stream(reader.sample_rate(), config)
+            .map_err(|e| e.in_file(path))?;
+        Ok(Windows::new(reader, stream, Some(path.to_path_buf())))
     }
 }

@@ -4,6 +4,7 @@ use std::iter::FusedIterator;
 use std::path::PathBuf;
 
 use super::window_stream::{FeatureWindow, WindowStream};
+use crate::decode::AudioReader;
 use crate::error::Result;
 
 /// Where the samples of a long signal come from, block by block.
@@ -29,6 +30,14 @@ where
         if let Some(samples) = &next {
             block.extend_from_slice(samples.as_ref());
         }
+        Ok(next.is_some())
+    }
+}
+
+impl SampleSource for AudioReader {
+    fn read_block(&mut self, block: &mut Vec<f32>) -> Result<bool> {
+        let next = self.next_block()?;
+        block.extend_from_slice(next.unwrap_or_default());
         Ok(next.is_some())
     }
 }
@@ -63,12 +72,12 @@ pub struct Windows<S> {
 }
 
 impl<S: SampleSource> Windows<S> {
-    pub(super) fn new(source: S, stream: WindowStream) -> Self {
+    pub(super) fn new(source: S, stream: WindowStream, path: Option<PathBuf>) -> Self {
         Self {
             source,
             stream,
             block: Vec::new(),
-            path: None,
+            path,
             failed: false,
         }
     }
