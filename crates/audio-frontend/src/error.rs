@@ -112,7 +112,7 @@ pub enum Error {
     /// A sample is NaN or infinite.
     #[error("sample {index} is {value}; write the audio again with finite samples")]
     NotFinite {
-        /// Position in the (mono) signal.
+        /// Position in the (mono) signal; in a stream, from its start.
         index: usize,
         /// The offending value.
         value: f32,
@@ -140,6 +140,9 @@ pub enum Error {
         /// The shape it needs.
         expected: Vec<usize>,
     },
+    /// Samples were given to a stream after its end.
+    #[error("samples were pushed after the stream was finished; call `reset` to begin another")]
+    StreamEnded,
     /// The resampler refused the pair of rates.
     #[error("cannot resample {from} Hz to {to} Hz: {detail}; resample the file beforehand")]
     Resample {
@@ -217,6 +220,9 @@ impl Error {
 
 /// The first NaN or infinity of `samples`, as an error.
 pub(crate) fn check_finite(samples: &[f32]) -> Result<()> {
+    if largest(samples).is_finite() {
+        return Ok(());
+    }
     match samples.iter().position(|x| !x.is_finite()) {
         Some(index) => Err(Error::NotFinite {
             index,
@@ -224,4 +230,12 @@ pub(crate) fn check_finite(samples: &[f32]) -> Result<()> {
         }),
         None => Ok(()),
     }
+}
+
+/// The largest magnitude in `samples`; not finite if one of them is not. As
+/// integers magnitudes compare alike, infinity and NaN above all others, and
+/// a loop over integers without a way out is vector instructions.
+pub(crate) fn largest(samples: &[f32]) -> f32 {
+    let magnitude = |x: &f32| x.abs().to_bits();
+    f32::from_bits(samples.iter().map(magnitude).fold(0, u32::max))
 }

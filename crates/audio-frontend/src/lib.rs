@@ -30,6 +30,9 @@
 //!   [`Extractor::stats`] for files.
 //! - [`Extractor`] puts them together, [`extract_files`] does so for many
 //!   files at once with the same bits on any number of threads.
+//! - [`Windows`] cuts recordings of any length into windows, [`WindowStream`]
+//!   does so for a live source: in memory that does not grow, with the bits of
+//!   the whole signal.
 //!
 //! # How exact it is
 //! On eight test signals, log energies above -12 differ from torchaudio 2.11
@@ -65,6 +68,7 @@ mod fbank;
 mod pipeline;
 mod resample;
 mod stats;
+mod stream;
 
 pub use ast::{AstConfig, AstFeatures};
 pub use augment::{
@@ -78,3 +82,6 @@ pub use fbank::{Fbank, FbankConfig, FbankScratch, Window, hz_to_mel};
 pub use pipeline::{Extractor, PipelineConfig};
 pub use resample::{Resampler, resample};
 pub use stats::{CountedFrames, FeatureStats};
+pub use stream::{
+    FeatureWindow, LogMelStream, SampleSource, Tail, WindowConfig, WindowStream, Windows,
+};

@@ -75,6 +75,14 @@ impl Extractor {
         &self.config
     }
 
+    pub(crate) fn fbank(&self) -> &Fbank {
+        &self.fbank
+    }
+
+    pub(crate) fn ast(&self) -> &AstFeatures {
+        &self.ast
+    }
+
     /// Model input of mono `samples` at `sample_rate` Hz.
     ///
     /// # Shapes
@@ -166,9 +174,11 @@ impl Extractor {
         sample_rate: u32,
         use_signal: impl FnOnce(&[f32], &mut FbankScratch) -> Result<T>,
     ) -> Result<T> {
-        check_finite(samples)?;
-        let mut workspace = self.take_workspace();
         let target = self.config.fbank.sample_rate;
+        if sample_rate == target {
+            check_finite(samples)?; // the resampler checks for itself
+        }
+        let mut workspace = self.take_workspace();
         let signal = if sample_rate == target {
             Cow::Borrowed(samples)
         } else {

@@ -6,7 +6,7 @@ use audio_frontend::{
     AstConfig, Error, Extractor, Fbank, FbankConfig, PipelineConfig, Resampler, SpecAugment,
     Window, resample,
 };
-use common::{rms, tone};
+use common::{bits, pieces, rms, tone};
 use ndarray::{Array2, Axis, Slice};
 use proptest::prelude::*;
 
@@ -155,6 +155,47 @@ proptest! {
         let mut used = Resampler::new(44_100, 16_000).unwrap();
         used.process(&a).unwrap();
         prop_assert_eq!(used.process(&b).unwrap(), resample(&b, 44_100, 16_000).unwrap());
+    }
+
+    #[test]
+    fn resampling_any_finite_samples_gives_finite_ones(
+        x in prop::collection::vec(prop_oneof![any_finite(), Just(f32::MAX), Just(f32::MIN)], 1..4000),
+        rate in prop::sample::select(vec![8000u32, 44_100, 48_000, 44_101]),
+        bad in prop::option::of(0usize..4000),
+    ) {
+        let mut x = x;
+        let bad = bad.map(|index| index % x.len());
+        if let Some(index) = bad {
+            x[index] = f32::NAN;
+        }
+        match (resample(&x, rate, 16_000), bad) {
+            (Ok(output), None) => prop_assert!(output.iter().all(|v| v.is_finite())),
+            (Err(Error::NotFinite { index, .. }), Some(bad)) => prop_assert_eq!(index, bad),
+            (result, _) => return Err(TestCaseError::fail(format!("{bad:?} {result:?}"))),
+        }
+    }
+
+    #[test]
+    fn resampling_in_pieces_gives_the_bits_of_the_whole(
+        x in signal(0..6000),
+        from in prop::sample::select(vec![8000u32, 11_025, 16_000, 22_050, 44_100, 48_000, 1009]),
+        to in prop::sample::select(vec![8000u32, 16_000, 44_100]),
+        sizes in prop::collection::vec(1usize..2500, 1..5),
+    ) {
+        let mut resampler = Resampler::new(from, to).unwrap();
+        let whole = resample(&x, from, to).unwrap();
+        // Twice, as the end of a signal leaves nothing behind.
+        for _ in 0..2 {
+            let mut output = vec![0.5];
+            for piece in pieces(&x, &sizes) {
+                resampler.push(piece, &mut output).unwrap();
+            }
+            resampler.finish(&mut output).unwrap();
+            prop_assert_eq!(output[0], 0.5);
+            prop_assert_eq!(bits(&output[1..]), bits(&whole));
+        }
+        resampler.push(&x, &mut Vec::new()).unwrap();
+        prop_assert_eq!(bits(&resampler.process(&x).unwrap()), bits(&whole));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 /// Frames worked on together. The compiler turns loops over `[f32; LANES]`
 /// into vector instructions.
-pub(super) const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 const LN_2_HIGH: f32 = 0.693_359_4;
 const LN_2_LOW: f32 = -2.121_944_4e-4;

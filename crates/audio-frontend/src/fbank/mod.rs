@@ -11,7 +11,7 @@ use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
 pub use config::{FbankConfig, Window};
-use lanes::LANES;
+pub(crate) use lanes::LANES;
 use mel::MelBank;
 pub use mel::hz_to_mel;
 
@@ -32,6 +32,7 @@ use crate::error::{Error, Result};
 ///
 /// The tables are computed in f64 and stored in f32; the signal is f32
 /// throughout. A frame's values depend on its own samples only, to the bit.
+#[derive(Clone)]
 pub struct Fbank {
     config: FbankConfig,
     window: Vec<f32>,
@@ -117,7 +118,7 @@ impl Fbank {
         &self,
         samples: &[f32],
         scratch: &mut FbankScratch,
-        mut output: ArrayViewMut2<f32>,
+        output: ArrayViewMut2<f32>,
     ) -> Result<()> {
         let frames = self.config.num_frames(samples.len());
         if frames == 0 {
@@ -134,6 +135,18 @@ impl Fbank {
                 expected: vec![frames, self.config.num_mel_bins],
             });
         }
+        self.fill(samples, scratch, output);
+        Ok(())
+    }
+
+    /// [`compute_into`](Self::compute_into) where the caller knows that
+    /// `samples` hold as many frames as `output` has rows, of F columns.
+    pub(crate) fn fill(
+        &self,
+        samples: &[f32],
+        scratch: &mut FbankScratch,
+        mut output: ArrayViewMut2<f32>,
+    ) {
         for first in (0..output.nrows()).step_by(LANES) {
             let lanes = LANES.min(output.nrows() - first);
             for lane in 0..lanes {
@@ -152,7 +165,6 @@ impl Fbank {
                 }
             }
         }
-        Ok(())
     }
 
     /// |FFT|² of one frame, into its lane.

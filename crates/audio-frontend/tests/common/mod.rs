@@ -64,6 +64,22 @@ pub fn tone(frequency: f64, amplitude: f64, sample_rate: u32, samples: usize) ->
         .collect()
 }
 
+/// Cuts `samples` into pieces of the given sizes, taken in turn.
+pub fn pieces<'a>(samples: &'a [f32], sizes: &'a [usize]) -> impl Iterator<Item = &'a [f32]> {
+    let (mut rest, mut sizes) = (samples, sizes.iter().cycle());
+    std::iter::from_fn(move || {
+        let size = *sizes.next()?;
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// The values as bits, so that equal means equal to the bit.
+pub fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
+    values.into_iter().map(|value| value.to_bits()).collect()
+}
+
 pub fn rms(values: &[f32]) -> f64 {
     let power: f64 = values.iter().map(|&x| f64::from(x).powi(2)).sum();
     (power / values.len() as f64).sqrt()
