@@ -24,7 +24,7 @@ pub enum AstError {
         /// The file.
         path: PathBuf,
     },
-    /// A folder without `config.json` or `model.safetensors`.
+    /// A folder without weights.
     #[error("{path} holds no {file}; a checkpoint folder needs config.json and model.safetensors", path = path.display())]
     NotACheckpoint {
         /// The folder.
@@ -39,6 +39,40 @@ pub enum AstError {
         path: PathBuf,
         /// What the parser said.
         reason: String,
+    },
+    /// Weights spread over several files that do not fit together.
+    #[error("{path}: {problem}; fetch the whole checkpoint again", path = path.display())]
+    Shards {
+        /// The index.
+        path: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A file without `config.json` whose tensors do not tell the shape.
+    #[error(
+        "the shape of the model cannot be told from its tensors ({reason}); put its config.json beside the weights, or give the configuration when loading"
+    )]
+    UnknownShape {
+        /// What does not fit.
+        reason: String,
+    },
+    /// A value in `preprocessor_config.json` that no front end can have.
+    #[error("preprocessor_config.json: {field} = {value} {problem}")]
+    Preprocessor {
+        /// The key.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong and what is allowed.
+        problem: &'static str,
+    },
+    /// The same tensor under two names.
+    #[error(
+        "the checkpoint holds the tensor {name} twice, under names that mean the same; keep one of them"
+    )]
+    DuplicateTensor {
+        /// Canonical name, without prefix.
+        name: String,
     },
     /// A value in the configuration that the model cannot have.
     #[error("configuration: {field} = {value} {problem}")]

@@ -46,7 +46,9 @@ mod positions;
 mod precision;
 pub mod tensor_file;
 
-pub use checkpoint::{Checkpoint, LoadReport};
+pub use checkpoint::{
+    Checkpoint, Classifier, ConfigSource, LoadOptions, LoadReport, PreprocessorConfig, Resized,
+};
 pub use config::{AstConfig, Grid};
 pub use error::AstError;
 pub use extension::{
