@@ -134,6 +134,60 @@ pub enum AstError {
         /// What the module said.
         source: HookError,
     },
+    /// Something that cannot be a model or revision on the hub.
+    #[error("{name:?} {problem}; write it as the hub's page of the model does")]
+    HubName {
+        /// What was given.
+        name: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A setting of a download that cannot be used.
+    #[error("hub options: {field} {problem}")]
+    HubOption {
+        /// The field of `hub::HubOptions`.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        problem: &'static str,
+    },
+    /// The hub could not be reached, or not for long enough.
+    #[error("{url} cannot be fetched ({reason}); check network and proxy and try again, or put config.json, model.safetensors and, if the model has one, preprocessor_config.json of {id} into the folder {folder} by hand", folder = folder.display())]
+    HubUnreachable {
+        /// What was asked for.
+        url: String,
+        /// What the network said.
+        reason: String,
+        /// The model.
+        id: String,
+        /// Where the files are looked for.
+        folder: PathBuf,
+    },
+    /// The hub refused a request.
+    #[error("{url} is refused with status {status}; {advice}")]
+    HubRefused {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A downloaded file is not the one the hub announced; it has been removed.
+    #[error("what came from {url} is damaged: {problem}; it was removed, try again")]
+    HubChecksum {
+        /// What was asked for.
+        url: String,
+        /// How it differs.
+        problem: String,
+    },
+    /// A model without weights that can be read.
+    #[error("the model {id} {problem}")]
+    HubFiles {
+        /// The model.
+        id: String,
+        /// What is missing and what to do.
+        problem: &'static str,
+    },
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

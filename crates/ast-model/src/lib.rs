@@ -37,6 +37,8 @@ mod checkpoint;
 mod config;
 mod error;
 mod extension;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod import;
 pub mod init;
 mod linear;

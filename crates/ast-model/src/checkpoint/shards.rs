@@ -24,6 +24,7 @@ struct Index {
 ///
 /// # Errors
 /// An index that cannot be read or names a file elsewhere.
+#[cfg(feature = "hub")]
 pub(crate) fn files(index: &Path) -> Result<BTreeSet<String>, AstError> {
     Ok(read_index(index)?.weight_map.into_values().collect())
 }
