@@ -5,7 +5,8 @@
 //! while its own weights stay frozen. [`Checkpoint`] holds the weights as they
 //! are on disk; [`AstModel`] is one bound for a run: some tensors trained in
 //! f32, the rest frozen in f32 or bf16. [`import`] turns other transformers
-//! into AST checkpoints.
+//! into AST checkpoints, and with the feature `hub` the module of that name
+//! fetches published ones by model id.
 //!
 //! Axes: B batch, T frames, F mel bins, L tokens, D width. The patch grid is
 //! [F', T'] and patches are counted frequency-major after the special tokens.

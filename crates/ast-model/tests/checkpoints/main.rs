@@ -1,13 +1,15 @@
 //! Every way in which a checkpoint may lie on the disk gives the same weights,
 //! and the report accounts for every tensor.
 
+mod original;
+mod shards;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use ast_model::{
-    AstConfig, AstError, Checkpoint, ConfigSource, LoadOptions, Positions, PreprocessorConfig,
-    tensor_file,
+    AstConfig, AstError, Checkpoint, LoadOptions, Positions, PreprocessorConfig, tensor_file,
 };
 use proptest::prelude::*;
 use safetensors::tensor::{Dtype, TensorView};
@@ -15,18 +17,6 @@ use tch::{Kind, Tensor};
 
 fn fixture() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/backbone")
-}
-
-/// Narrow, with heads as wide as convention has it.
-fn small() -> AstConfig {
-    AstConfig {
-        hidden_size: 64,
-        num_attention_heads: 1,
-        intermediate_size: 96,
-        num_hidden_layers: 2,
-        max_length: 128,
-        ..AstConfig::base()
-    }
 }
 
 fn stored() -> BTreeMap<String, Tensor> {
@@ -48,120 +38,6 @@ fn same(left: &Checkpoint, right: &Checkpoint) {
     assert_eq!(head(left), head(right));
 }
 
-/// `config.json` of the fixture, and its weights in two files with an index.
-fn sharded(folder: &Path) {
-    fs::copy(fixture().join("config.json"), folder.join("config.json")).unwrap();
-    let names = [
-        "model-00001-of-00002.safetensors",
-        "model-00002-of-00002.safetensors",
-    ];
-    let mut parts = [BTreeMap::new(), BTreeMap::new()];
-    let mut map = serde_json::Map::new();
-    for (index, (name, tensor)) in stored().into_iter().enumerate() {
-        map.insert(name.clone(), names[index % 2].into());
-        parts[index % 2].insert(name, tensor);
-    }
-    for (name, part) in names.iter().zip(&parts) {
-        write(&folder.join(name), part);
-    }
-    let index = serde_json::json!({"metadata": {"total_size": 1}, "weight_map": map});
-    fs::write(
-        folder.join("model.safetensors.index.json"),
-        index.to_string(),
-    )
-    .unwrap();
-}
-
-fn edit_index(folder: &Path, edit: impl FnOnce(String) -> String) -> AstError {
-    let path = folder.join("model.safetensors.index.json");
-    let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, edit(text)).unwrap();
-    Checkpoint::load(folder).unwrap_err()
-}
-
-#[test]
-fn shards_prefixes_and_a_bare_file_give_the_same_weights() {
-    let (whole, _) = Checkpoint::load(&fixture()).unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    sharded(folder.path());
-    let (parts, report) = Checkpoint::load(folder.path()).unwrap();
-    same(&whole, &parts);
-    assert_eq!(report.config, ConfigSource::File);
-    let index = folder.path().join("model.safetensors.index.json");
-    same(&whole, &Checkpoint::load(&index).unwrap().0);
-
-    let bare = tempfile::tempdir().unwrap();
-    fs::copy(
-        fixture().join("config.json"),
-        bare.path().join("config.json"),
-    )
-    .unwrap();
-    let short = stored().into_iter().map(|(name, tensor)| {
-        let name = name.trim_start_matches("audio_spectrogram_transformer.");
-        (name.to_owned(), tensor)
-    });
-    let path = bare.path().join("any name.safetensors");
-    write(&path, &short.collect());
-    same(&whole, &Checkpoint::load(&path).unwrap().0);
-    same(&whole, &Checkpoint::load(bare.path()).unwrap().0);
-}
-
-#[test]
-fn an_index_that_leaves_the_folder_or_does_not_fit_its_files_is_refused() {
-    let first = "model-00001-of-00002.safetensors";
-    for foreign in [
-        "../x.safetensors",
-        "/x.safetensors",
-        "a\\\\x.safetensors",
-        "x.bin",
-        "..",
-    ] {
-        let folder = tempfile::tempdir().unwrap();
-        sharded(folder.path());
-        let error = edit_index(folder.path(), |text| text.replacen(first, foreign, 1));
-        assert!(
-            error.to_string().contains("plain name"),
-            "{foreign}: {error}"
-        );
-    }
-    let folder = tempfile::tempdir().unwrap();
-    sharded(folder.path());
-    let error = edit_index(folder.path(), |text| {
-        text.replace(first, "gone.safetensors")
-    });
-    assert!(
-        error.to_string().contains("gone.safetensors is not there"),
-        "{error}"
-    );
-
-    let folder = tempfile::tempdir().unwrap();
-    sharded(folder.path());
-    let second = first.replace("00001", "00002");
-    let error = edit_index(folder.path(), |text| text.replacen(first, &second, 1));
-    assert!(error.to_string().contains("is not in"), "{error}");
-
-    let folder = tempfile::tempdir().unwrap();
-    sharded(folder.path());
-    let twice = |text: String| {
-        text.replace(
-            "\"weight_map\":{",
-            "\"weight_map\":{\"classifier.dense.bias\":\"a.safetensors\",",
-        )
-    };
-    let error = edit_index(folder.path(), twice);
-    assert!(error.to_string().contains("named twice"), "{error}");
-
-    let folder = tempfile::tempdir().unwrap();
-    sharded(folder.path());
-    fs::copy(
-        fixture().join("model.safetensors"),
-        folder.path().join(first),
-    )
-    .unwrap();
-    let error = Checkpoint::load(folder.path()).unwrap_err();
-    assert!(error.to_string().contains("again in"), "{error}");
-}
-
 #[test]
 fn one_tensor_under_two_names_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -176,140 +52,6 @@ fn one_tensor_under_two_names_is_refused() {
     write(&folder.path().join("model.safetensors"), &tensors);
     let error = Checkpoint::load(folder.path()).unwrap_err();
     assert!(matches!(error, AstError::DuplicateTensor { .. }), "{error}");
-}
-
-/// The tensors of a checkpoint under the names of the original release.
-fn original_names(checkpoint: &Checkpoint, module: &str) -> BTreeMap<String, Tensor> {
-    let mut tensors = BTreeMap::new();
-    let mut put = |name: String, tensor: Tensor| tensors.insert(format!("{module}{name}"), tensor);
-    let all = checkpoint.tensors();
-    let copy = |name: &str| all[name].copy();
-    for (old, new) in [
-        ("cls_token", "embeddings.cls_token"),
-        ("dist_token", "embeddings.distillation_token"),
-        ("pos_embed", "embeddings.position_embeddings"),
-        (
-            "patch_embed.proj.weight",
-            "embeddings.patch_embeddings.projection.weight",
-        ),
-        (
-            "patch_embed.proj.bias",
-            "embeddings.patch_embeddings.projection.bias",
-        ),
-        ("norm.weight", "layernorm.weight"),
-        ("norm.bias", "layernorm.bias"),
-    ] {
-        put(format!("v.{old}"), copy(new));
-    }
-    for block in 0..checkpoint.config.num_hidden_layers {
-        for part in ["weight", "bias"] {
-            let new = |name: &str| copy(&format!("encoder.layer.{block}.{name}.{part}"));
-            for (old, name) in [
-                ("norm1", "layernorm_before"),
-                ("norm2", "layernorm_after"),
-                ("attn.proj", "attention.output.dense"),
-                ("mlp.fc1", "intermediate.dense"),
-                ("mlp.fc2", "output.dense"),
-            ] {
-                put(format!("v.blocks.{block}.{old}.{part}"), new(name));
-            }
-            let thirds =
-                ["query", "key", "value"].map(|name| new(&format!("attention.attention.{name}")));
-            put(
-                format!("v.blocks.{block}.attn.qkv.{part}"),
-                Tensor::cat(&thirds, 0),
-            );
-        }
-    }
-    let width = checkpoint.config.hidden_size;
-    let fill = |size: &[i64]| Tensor::ones(size, (Kind::Float, tch::Device::Cpu));
-    put("v.head.weight".into(), fill(&[1000, width]));
-    put("mlp_head.0.weight".into(), fill(&[width]));
-    put("mlp_head.0.bias".into(), fill(&[width]));
-    put("mlp_head.1.weight".into(), fill(&[7, width]));
-    put("mlp_head.1.bias".into(), fill(&[7]));
-    tensors
-}
-
-#[test]
-fn the_original_release_s_names_give_the_same_weights_and_the_shape_is_told() {
-    let config = AstConfig {
-        layer_norm_eps: 1e-6,
-        ..small()
-    };
-    let expected = Checkpoint::random(&config, 5).unwrap();
-    for module in ["module.", ""] {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audioset_10_10_0.4593.safetensors");
-        write(&path, &original_names(&expected, module));
-        for place in [path.as_path(), folder.path()] {
-            let (found, report) = Checkpoint::load(place).unwrap();
-            assert_eq!(found.config, config);
-            assert_eq!(found.fingerprint(), expected.fingerprint());
-            assert_eq!(report.config, ConfigSource::Derived);
-            assert_eq!(report.used.len(), expected.names().count());
-            assert_eq!(report.unused.len(), 5, "{:?}", report.unused);
-            assert_eq!(found.classifier().unwrap().classes(), 7);
-        }
-        let given = AstConfig {
-            max_length: 130,
-            ..config.clone()
-        };
-        let options = LoadOptions {
-            config: Some(given.clone()),
-            ..LoadOptions::default()
-        };
-        let (found, report) = Checkpoint::load_with(&path, &options).unwrap();
-        assert_eq!(
-            (found.config.clone(), report.config),
-            (given, ConfigSource::Given)
-        );
-        // With config.json alongside, that is what holds.
-        let beside = AstConfig {
-            num_attention_heads: 2,
-            ..config.clone()
-        };
-        let other = tempfile::tempdir().unwrap();
-        Checkpoint::random(&beside, 1)
-            .unwrap()
-            .save(other.path())
-            .unwrap();
-        fs::copy(
-            other.path().join("config.json"),
-            folder.path().join("config.json"),
-        )
-        .unwrap();
-        assert_eq!(Checkpoint::load(&path).unwrap().0.config, beside);
-    }
-}
-
-#[test]
-fn tensors_that_do_not_tell_a_shape_ask_for_a_configuration() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("model.safetensors");
-    let config = AstConfig {
-        frequency_stride: 16,
-        // 8 rows of 11, which are no whole rows at a stride of 10.
-        max_length: 118,
-        ..small()
-    };
-    Checkpoint::random(&config, 5)
-        .unwrap()
-        .save(folder.path())
-        .unwrap();
-    let (expected, _) = Checkpoint::load(folder.path()).unwrap();
-    fs::remove_file(folder.path().join("config.json")).unwrap();
-    let error = Checkpoint::load(&path).unwrap_err();
-    assert!(matches!(error, AstError::UnknownShape { .. }), "{error}");
-    assert!(error.to_string().contains("config.json"), "{error}");
-    let options = LoadOptions {
-        config: Some(config),
-        ..LoadOptions::default()
-    };
-    same(
-        &expected,
-        &Checkpoint::load_with(&path, &options).unwrap().0,
-    );
 }
 
 #[test]
