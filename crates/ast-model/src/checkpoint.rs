@@ -8,19 +8,18 @@ use tch::{Device, Kind, Tensor};
 
 use crate::{AstConfig, AstError, Positions, init, tensor_file};
 
+mod classifier;
+mod derive;
 mod files;
+mod load;
 mod names;
+mod original;
+mod preprocessor;
+pub(crate) mod shards;
 
-/// What became of the tensors of a file.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct LoadReport {
-    /// Tensors the model uses, by canonical name.
-    pub used: Vec<String>,
-    /// Tensors of the file that no part of the model uses.
-    pub unused: Vec<String>,
-    /// Tensors converted from f16 or bf16 to f32.
-    pub cast: Vec<String>,
-}
+pub use classifier::Classifier;
+pub use load::{ConfigSource, LoadOptions, LoadReport, Resized};
+pub use preprocessor::PreprocessorConfig;
 
 /// An AST's configuration and f32 weights under their Hugging Face names,
 /// without the prefix `audio_spectrogram_transformer.`. Never changed by
@@ -30,24 +29,40 @@ pub struct Checkpoint {
     /// The shape of the model.
     pub config: AstConfig,
     tensors: BTreeMap<String, Tensor>,
+    classifier: Option<Classifier>,
+    preprocessor: Option<PreprocessorConfig>,
 }
 
 impl Checkpoint {
-    /// Reads a folder in the Hugging Face layout: `config.json` and
-    /// `model.safetensors`, tensor names with or without prefix.
+    /// Reads a checkpoint as it is: [`load_with`](Self::load_with) with the
+    /// default options.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
+    pub fn load(path: &Path) -> Result<(Self, LoadReport), AstError> {
+        load::load(path, &LoadOptions::default())
+    }
+
+    /// Reads a checkpoint: a folder in the Hugging Face layout, or a
+    /// safetensors file with the other files, if any, beside it.
+    ///
+    /// - Weights: `model.safetensors`, or the files that
+    ///   `model.safetensors.index.json` names, or the folder's only
+    ///   safetensors file. f32 tensors stay in the file, mapped into memory
+    ///   (see [`tensor_file::read`]: do not change it in place while in use).
+    /// - Names: Hugging Face's, with or without prefix, or those of the
+    ///   original release (`module.v.…`, `v.…`), whose fused query, key and
+    ///   value are taken apart.
+    /// - `config.json`; without it the shape is told from the tensors, see
+    ///   [`ConfigSource::Derived`], with a LayerNorm epsilon of 1e-6 (the
+    ///   original program's) for original names and 1e-12 for others.
+    /// - `preprocessor_config.json`, if it is there.
     ///
     /// # Errors
     /// A missing or damaged file, a pickle file in its place, a missing tensor
-    /// or one of another shape than `config.json` says.
-    pub fn load(folder: &Path) -> Result<(Self, LoadReport), AstError> {
-        let config = AstConfig::read(&files::find(folder, "config.json")?)?;
-        let (found, cast) = files::read(&files::find(folder, "model.safetensors")?)?;
-        let (tensors, unused) = wanted(&config, found)?;
-        let used = tensors.keys().cloned().collect();
-        Ok((
-            Checkpoint { config, tensors },
-            LoadReport { used, unused, cast },
-        ))
+    /// (unless allowed) or one of another shape than the configuration says.
+    pub fn load_with(path: &Path, options: &LoadOptions) -> Result<(Self, LoadReport), AstError> {
+        load::load(path, options)
     }
 
     /// A fresh model as Hugging Face initialises it: matrices N(0, 0.02²),
@@ -69,20 +84,39 @@ impl Checkpoint {
         Ok(Checkpoint {
             config: config.clone(),
             tensors,
+            classifier: None,
+            preprocessor: None,
         })
     }
 
-    /// Writes `config.json` and `model.safetensors` into `folder`, replacing
-    /// what is there only once the new file is whole.
+    /// Writes `config.json`, `preprocessor_config.json` and
+    /// `model.safetensors` into `folder` as Hugging Face does, in f32 and with
+    /// the classifier if there is one. Each file is replaced only once the new
+    /// one is whole. A `preprocessor_config.json` of an earlier checkpoint is
+    /// removed where this one has none.
     ///
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn save(&self, folder: &Path) -> Result<(), AstError> {
-        files::write(folder, &self.config, &self.tensors)
+        files::write(folder, self)
+    }
+
+    /// The head that the model was trained with, if the files had a whole one.
+    /// It is no part of the backbone: neither
+    /// [`fingerprint`](Self::fingerprint) nor
+    /// [`tensors`](Self::tensors) know it.
+    pub fn classifier(&self) -> Option<&Classifier> {
+        self.classifier.as_ref()
+    }
+
+    /// What the front end must do for this model, if the files said it.
+    pub fn preprocessor(&self) -> Option<&PreprocessorConfig> {
+        self.preprocessor.as_ref()
     }
 
     /// The same weights without the blocks from `blocks` on. The final
-    /// LayerNorm stays.
+    /// LayerNorm stays; the classifier, which knows only the output of all
+    /// blocks, does not.
     ///
     /// # Errors
     /// When there are fewer blocks than asked for.
@@ -98,7 +132,11 @@ impl Checkpoint {
             num_hidden_layers: blocks,
             ..self.config.clone()
         };
-        Ok(self.select(config))
+        let mut cut = self.select(config);
+        if blocks < self.config.num_hidden_layers {
+            cut.classifier = None;
+        }
+        Ok(cut)
     }
 
     /// The same weights for inputs of `max_length` frames; the position
@@ -134,6 +172,9 @@ impl Checkpoint {
         let mut adapted = self.select(config);
         let table = positions.adapt(self.get(names::POSITIONS), from, to);
         adapted.tensors.insert(names::POSITIONS.to_owned(), table);
+        if let Some(preprocessor) = &mut adapted.preprocessor {
+            preprocessor.max_length = max_length;
+        }
         Ok(adapted)
     }
 
@@ -186,32 +227,13 @@ impl Checkpoint {
                 (name, tensor)
             })
             .collect();
-        Checkpoint { config, tensors }
-    }
-}
-
-/// The tensors the configuration asks for, and the names of the others.
-fn wanted(
-    config: &AstConfig,
-    mut found: BTreeMap<String, Tensor>,
-) -> Result<(BTreeMap<String, Tensor>, Vec<String>), AstError> {
-    let mut tensors = BTreeMap::new();
-    for (name, shape) in names::parameters(config) {
-        let tensor = found.remove(&name).ok_or_else(|| AstError::MissingTensor {
-            name: name.clone(),
-            blocks: config.num_hidden_layers,
-        })?;
-        if tensor.size() != shape {
-            let found = tensor.size();
-            return Err(AstError::TensorShape {
-                name,
-                expected: shape,
-                found,
-            });
+        Checkpoint {
+            config,
+            tensors,
+            classifier: self.classifier.as_ref().map(Classifier::shallow_clone),
+            preprocessor: self.preprocessor.clone(),
         }
-        tensors.insert(name, tensor);
     }
-    Ok((tensors, found.into_keys().collect()))
 }
 
 fn initial_value(seed: u64, name: &str, shape: &[i64]) -> Tensor {

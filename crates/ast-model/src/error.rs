@@ -24,7 +24,7 @@ pub enum AstError {
         /// The file.
         path: PathBuf,
     },
-    /// A folder without `config.json` or `model.safetensors`.
+    /// A folder without weights.
     #[error("{path} holds no {file}; a checkpoint folder needs config.json and model.safetensors", path = path.display())]
     NotACheckpoint {
         /// The folder.
@@ -39,6 +39,40 @@ pub enum AstError {
         path: PathBuf,
         /// What the parser said.
         reason: String,
+    },
+    /// Weights spread over several files that do not fit together.
+    #[error("{path}: {problem}; fetch the whole checkpoint again", path = path.display())]
+    Shards {
+        /// The index.
+        path: PathBuf,
+        /// What does not fit.
+        problem: String,
+    },
+    /// A file without `config.json` whose tensors do not tell the shape.
+    #[error(
+        "the shape of the model cannot be told from its tensors ({reason}); put its config.json beside the weights, or give the configuration when loading"
+    )]
+    UnknownShape {
+        /// What does not fit.
+        reason: String,
+    },
+    /// A value in `preprocessor_config.json` that no front end can have.
+    #[error("preprocessor_config.json: {field} = {value} {problem}")]
+    Preprocessor {
+        /// The key.
+        field: &'static str,
+        /// Its value.
+        value: String,
+        /// What is wrong and what is allowed.
+        problem: &'static str,
+    },
+    /// The same tensor under two names.
+    #[error(
+        "the checkpoint holds the tensor {name} twice, under names that mean the same; keep one of them"
+    )]
+    DuplicateTensor {
+        /// Canonical name, without prefix.
+        name: String,
     },
     /// A value in the configuration that the model cannot have.
     #[error("configuration: {field} = {value} {problem}")]
@@ -103,6 +137,60 @@ pub enum AstError {
     /// A frozen matrix cannot be packed or multiplied with.
     #[error(transparent)]
     Packed(#[from] packed_linear::PackError),
+    /// Something that cannot be a model or revision on the hub.
+    #[error("{name:?} {problem}; write it as the hub's page of the model does")]
+    HubName {
+        /// What was given.
+        name: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A setting of a download that cannot be used.
+    #[error("hub options: {field} {problem}")]
+    HubOption {
+        /// The field of `hub::HubOptions`.
+        field: &'static str,
+        /// What is wrong and what is allowed.
+        problem: &'static str,
+    },
+    /// The hub could not be reached, or not for long enough.
+    #[error("{url} cannot be fetched ({reason}); check network and proxy and try again, or put config.json, model.safetensors and, if the model has one, preprocessor_config.json of {id} into the folder {folder} by hand", folder = folder.display())]
+    HubUnreachable {
+        /// What was asked for.
+        url: String,
+        /// What the network said.
+        reason: String,
+        /// The model.
+        id: String,
+        /// Where the files are looked for.
+        folder: PathBuf,
+    },
+    /// The hub refused a request.
+    #[error("{url} is refused with status {status}; {advice}")]
+    HubRefused {
+        /// What was asked for.
+        url: String,
+        /// The HTTP status.
+        status: u16,
+        /// What to do.
+        advice: &'static str,
+    },
+    /// A downloaded file is not the one the hub announced; it has been removed.
+    #[error("what came from {url} is damaged: {problem}; it was removed, try again")]
+    HubChecksum {
+        /// What was asked for.
+        url: String,
+        /// How it differs.
+        problem: String,
+    },
+    /// A model without weights that can be read.
+    #[error("the model {id} {problem}")]
+    HubFiles {
+        /// The model.
+        id: String,
+        /// What is missing and what to do.
+        problem: &'static str,
+    },
     /// libtorch refused an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

@@ -5,7 +5,8 @@
 //! while its own weights stay frozen. [`Checkpoint`] holds the weights as they
 //! are on disk; [`AstModel`] is one bound for a run: some tensors trained in
 //! f32, the rest frozen in f32 or bf16. [`import`] turns other transformers
-//! into AST checkpoints.
+//! into AST checkpoints, and with the feature `hub` the module of that name
+//! fetches published ones by model id.
 //!
 //! Axes: B batch, T frames, F mel bins, L tokens, D width. The patch grid is
 //! [F', T'] and patches are counted frequency-major after the special tokens.
@@ -38,6 +39,8 @@ mod config;
 mod embeddings;
 mod error;
 mod extension;
+#[cfg(feature = "hub")]
+pub mod hub;
 pub mod import;
 pub mod init;
 mod linear;
@@ -49,7 +52,9 @@ mod precision;
 mod recompute;
 pub mod tensor_file;
 
-pub use checkpoint::{Checkpoint, LoadReport};
+pub use checkpoint::{
+    Checkpoint, Classifier, ConfigSource, LoadOptions, LoadReport, PreprocessorConfig, Resized,
+};
 pub use config::{AstConfig, Grid};
 pub use error::AstError;
 pub use extension::{

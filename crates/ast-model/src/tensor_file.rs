@@ -1,50 +1,93 @@
-//! Named tensors in safetensors files: read one tensor at a time, so that
+//! Named tensors in safetensors files: mapped into memory when read, so that
 //! nothing is held twice, and written so that a kill leaves the old file.
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, Metadata, TensorView};
-use tch::{Kind, Tensor};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use tch::{Device, Kind, Tensor};
 
 use crate::AstError;
+use header::{Entry, Header};
 
-/// Bytes before the header: its length as a 64-bit number.
-const LENGTH_BYTES: u64 = 8;
-/// A longer header is not a set of weights but an attack or an accident.
-const MAX_HEADER: u64 = 100 << 20;
+mod header;
 
 /// All tensors of a file by name, in the number format of the file.
 ///
+/// The tensors are views of the file mapped into memory: pages are read when
+/// they are first used, belong to the system's file cache and cost no memory
+/// of their own. Changing such a tensor in place changes a private copy, never
+/// the file. Replacing the file by renaming another onto it is safe, since the
+/// mapping keeps the old one; **a file in use must not be written or cut in
+/// place**: values would change, or the process would be ended by the system.
+///
+/// A tensor whose values do not lie at a multiple of their size is copied. So
+/// are all where a file cannot be mapped, and on Windows, where a mapped file
+/// could not be replaced.
+///
 /// # Errors
 /// A file that cannot be read, is not safetensors, is cut short or holds
-/// tensors that are not F32, F16, BF16 or I64.
+/// tensors that are not F32, F16, BF16 or I64; a pickle file under another
+/// name.
 pub fn read(path: &Path) -> Result<BTreeMap<String, Tensor>, AstError> {
     let mut file = File::open(path).map_err(AstError::io(path))?;
-    let (metadata, data_start) = read_header(path, &mut file)?;
+    let header = header::read(path, &mut file)?;
+    let mapping = map(path, &header);
     let mut tensors = BTreeMap::new();
-    for (name, info) in metadata.tensors() {
-        let kind = kind_of(info.dtype).ok_or_else(|| AstError::TensorType {
-            name: name.clone(),
-            found: format!("{:?}", info.dtype),
-        })?;
-        let mut bytes = vec![0; info.data_offsets.1 - info.data_offsets.0];
-        file.seek(SeekFrom::Start(data_start + info.data_offsets.0 as u64))
-            .and_then(|_| file.read_exact(&mut bytes))
-            .map_err(AstError::io(path))?;
-        let shape: Vec<i64> = info.shape.iter().map(|&size| size as i64).collect();
-        tensors.insert(
-            name.clone(),
-            Tensor::f_from_data_size(&bytes, &shape, kind)?,
-        );
+    for (name, entry) in header.entries(path)? {
+        let tensor = match &mapping {
+            Some(bytes) if is_aligned(&entry) => view(bytes, &entry)?,
+            _ => copy(path, &mut file, &entry)?,
+        };
+        tensors.insert(name, tensor);
     }
     Ok(tensors)
 }
 
-/// Writes tensors as f32. The file appears under its name only once it is
-/// whole and on the disk.
+/// The whole file as bytes in memory that the system fills when it is needed,
+/// or nothing where that is not to be had.
+fn map(path: &Path, header: &Header) -> Option<Tensor> {
+    if cfg!(windows) {
+        return None;
+    }
+    let size = i64::try_from(header.file_size).ok()?;
+    let bytes = Tensor::f_from_file(path.to_str()?, false, size, (Kind::Uint8, Device::Cpu));
+    let bytes = bytes.ok()?;
+    // Another file may have been renamed into place since the header was read.
+    let mut start = vec![0; header.bytes.len()];
+    let narrowed = bytes.f_narrow(0, 0, start.len() as i64).ok()?;
+    narrowed
+        .f_copy_data_u8(&mut start, header.bytes.len())
+        .ok()?;
+    (start == header.bytes).then_some(bytes)
+}
+
+fn is_aligned(entry: &Entry) -> bool {
+    entry.length > 0
+        && entry
+            .offset
+            .is_multiple_of(entry.kind.elt_size_in_bytes() as u64)
+}
+
+fn view(bytes: &Tensor, entry: &Entry) -> Result<Tensor, AstError> {
+    Ok(bytes
+        .f_narrow(0, entry.offset as i64, entry.length as i64)?
+        .f_view_dtype(entry.kind)?
+        .f_view(entry.shape.as_slice())?)
+}
+
+fn copy(path: &Path, file: &mut File, entry: &Entry) -> Result<Tensor, AstError> {
+    let mut bytes = vec![0; entry.length];
+    file.seek(SeekFrom::Start(entry.offset))
+        .and_then(|_| file.read_exact(&mut bytes))
+        .map_err(AstError::io(path))?;
+    Ok(Tensor::f_from_data_size(&bytes, &entry.shape, entry.kind)?)
+}
+
+/// Writes tensors as f32, one at a time. The file appears under its name only
+/// once it is whole and on the disk.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -52,26 +95,40 @@ pub fn write<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> Result<(), AstError> {
-    let data: Vec<(&str, Vec<usize>, Vec<u8>)> = tensors
-        .into_iter()
-        .map(|(name, tensor)| {
-            let shape = tensor.size().iter().map(|&size| size as usize).collect();
-            (name, shape, bytes(tensor))
-        })
-        .collect();
-    let refused = |error: safetensors::SafeTensorError| AstError::Malformed {
+    let tensors: BTreeMap<&str, &Tensor> = tensors.into_iter().collect();
+    let header = header_of(&tensors).map_err(|reason| AstError::Malformed {
         path: path.to_owned(),
-        reason: error.to_string(),
-    };
-    let mut views = Vec::with_capacity(data.len());
-    for (name, shape, bytes) in &data {
-        views.push((
-            *name,
-            TensorView::new(Dtype::F32, shape.clone(), bytes).map_err(refused)?,
-        ));
-    }
-    let buffer = safetensors::serialize(views, None).map_err(refused)?;
-    replace(path, &buffer)
+        reason,
+    })?;
+    replace_with(path, |file| {
+        file.write_all(&(header.len() as u64).to_le_bytes())?;
+        file.write_all(&header)?;
+        tensors
+            .values()
+            .try_for_each(|tensor| file.write_all(&bytes(tensor)))
+    })
+}
+
+fn header_of(tensors: &BTreeMap<&str, &Tensor>) -> Result<Vec<u8>, String> {
+    let mut end = 0;
+    let entries = tensors.iter().map(|(name, tensor)| {
+        let start = end;
+        end += tensor.numel() * Kind::Float.elt_size_in_bytes();
+        let info = TensorInfo {
+            dtype: Dtype::F32,
+            shape: tensor.size().iter().map(|&size| size as usize).collect(),
+            data_offsets: (start, end),
+        };
+        ((*name).to_owned(), info)
+    });
+    // Readers of the Hugging Face libraries ask for this entry.
+    let about = [("format".to_owned(), "pt".to_owned())].into();
+    let metadata =
+        Metadata::new(Some(about), entries.collect()).map_err(|error| error.to_string())?;
+    let mut header = serde_json::to_vec(&metadata).map_err(|error| error.to_string())?;
+    // Values then lie at multiples of their size and can be mapped.
+    header.resize(header.len().next_multiple_of(8), b' ');
+    Ok(header)
 }
 
 /// Replaces the file `path` by `content`: temporary file in the same folder,
@@ -80,8 +137,15 @@ pub fn write<'a>(
 /// # Errors
 /// When the file cannot be written; nothing of it stays then.
 pub fn replace(path: &Path, content: &[u8]) -> Result<(), AstError> {
+    replace_with(path, |file| file.write_all(content))
+}
+
+fn replace_with(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> Result<(), AstError> {
     let partial = path.with_extension(format!("partial-{}", std::process::id()));
-    let written = write_synced(&partial, content).and_then(|()| std::fs::rename(&partial, path));
+    let written = write_synced(&partial, fill).and_then(|()| std::fs::rename(&partial, path));
     if written.is_err() {
         // The failure itself is what the caller must hear of.
         let _ = std::fs::remove_file(&partial);
@@ -89,10 +153,13 @@ pub fn replace(path: &Path, content: &[u8]) -> Result<(), AstError> {
     written.map_err(AstError::io(path))
 }
 
-fn write_synced(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut file = File::create(path)?;
-    file.write_all(content)?;
-    file.sync_all()
+fn write_synced(
+    path: &Path,
+    fill: impl FnOnce(&mut BufWriter<File>) -> std::io::Result<()>,
+) -> std::io::Result<()> {
+    let mut file = BufWriter::new(File::create(path)?);
+    fill(&mut file)?;
+    file.into_inner()?.sync_all()
 }
 
 /// The values of a tensor as little-endian f32 bytes.
@@ -106,41 +173,64 @@ pub(crate) fn bytes(tensor: &Tensor) -> Vec<u8> {
         .collect()
 }
 
-fn read_header(path: &Path, file: &mut File) -> Result<(Metadata, u64), AstError> {
-    let malformed = |reason: String| AstError::Malformed {
-        path: path.to_owned(),
-        reason,
-    };
-    let size = file.metadata().map_err(AstError::io(path))?.len();
-    let mut length = [0; LENGTH_BYTES as usize];
-    file.read_exact(&mut length)
-        .map_err(|_| malformed(format!("{size} bytes are too few for a header")))?;
-    let header = u64::from_le_bytes(length);
-    if header > MAX_HEADER || header + LENGTH_BYTES > size {
-        return Err(malformed(format!(
-            "a header of {header} bytes in a file of {size}"
-        )));
-    }
-    let mut json = vec![0; header as usize];
-    file.read_exact(&mut json).map_err(AstError::io(path))?;
-    // Parsing checks offsets, overlaps and sizes against the shapes.
-    let metadata: Metadata =
-        serde_json::from_slice(&json).map_err(|error| malformed(error.to_string()))?;
-    let data = metadata.data_len() as u64;
-    if LENGTH_BYTES + header + data != size {
-        return Err(malformed(format!(
-            "{data} bytes of tensors announced in a file of {size}"
-        )));
-    }
-    Ok((metadata, LENGTH_BYTES + header))
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::init;
 
-fn kind_of(dtype: Dtype) -> Option<Kind> {
-    match dtype {
-        Dtype::F32 => Some(Kind::Float),
-        Dtype::F16 => Some(Kind::Half),
-        Dtype::BF16 => Some(Kind::BFloat16),
-        Dtype::I64 => Some(Kind::Int64),
-        _ => None,
+    /// A file by hand, whose header is `padding` bytes longer than it must be.
+    fn file_with_padding(folder: &Path, padding: usize) -> std::path::PathBuf {
+        let mut header = br#"{"x":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"#.to_vec();
+        header.extend(br#""e":{"dtype":"F16","shape":[0,2],"data_offsets":[12,12]}}"#);
+        header.resize(header.len().next_multiple_of(8) + padding, b' ');
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header);
+        bytes.extend(
+            [1f32, -2.0, 0.5]
+                .iter()
+                .flat_map(|value| value.to_le_bytes()),
+        );
+        let path = folder.join(format!("{padding}.safetensors"));
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    #[test]
+    fn values_that_lie_askew_are_copied_and_equal() {
+        let folder = tempfile::tempdir().unwrap();
+        for padding in 0..5 {
+            let tensors = read(&file_with_padding(folder.path(), padding)).unwrap();
+            assert_eq!(tensors["x"], Tensor::from_slice(&[1f32, -2.0, 0.5]));
+            assert_eq!(tensors["e"].size(), [0, 2]);
+        }
+    }
+
+    #[test]
+    fn views_of_the_mapping_equal_copies_and_outlive_the_file_s_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.safetensors");
+        let matrix = init::normal(1, "matrix", &[5, 7], 1.0);
+        let scalar = Tensor::from(2.5f32);
+        write(&path, [("matrix", &matrix), ("scalar", &scalar)]).unwrap();
+        let mapped = read(&path).unwrap();
+        let mut file = File::open(&path).unwrap();
+        let header = header::read(&path, &mut file).unwrap();
+        for (name, entry) in header.entries(&path).unwrap() {
+            assert_eq!(copy(&path, &mut file, &entry).unwrap(), mapped[&name]);
+        }
+        let other = Tensor::zeros([35], (Kind::Float, Device::Cpu));
+        write(&path, [("matrix", &other)]).unwrap();
+        assert_eq!(mapped["matrix"], matrix);
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(mapped["matrix"], matrix);
+    }
+
+    #[test]
+    fn a_mapped_tensor_can_be_changed_without_changing_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = file_with_padding(folder.path(), 0);
+        let before = std::fs::read(&path).unwrap();
+        let _ = read(&path).unwrap()["x"].shallow_clone().fill_(9.0);
+        assert_eq!(std::fs::read(&path).unwrap(), before);
     }
 }

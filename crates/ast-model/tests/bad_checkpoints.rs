@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::LazyLock;
 
-use ast_model::{AstConfig, AstError, Checkpoint};
+use ast_model::{AstConfig, AstError, Checkpoint, LoadReport};
 use proptest::prelude::*;
 
 fn saved(folder: &Path) {
@@ -41,6 +42,55 @@ fn a_pickle_file_is_refused_with_the_way_to_convert_it() {
 }
 
 #[test]
+fn a_pickle_is_refused_under_every_name_and_when_it_is_named_directly() {
+    for name in [
+        "audioset_10_10_0.4593.pth",
+        "model.pt",
+        "any.bin",
+        "last.CKPT",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        fs::write(&path, b"PK\x03\x04").unwrap();
+        fs::write(folder.path().join("README.md"), "").unwrap();
+        for place in [path.as_path(), folder.path()] {
+            let error = Checkpoint::load(place).unwrap_err();
+            assert!(
+                matches!(&error, AstError::Pickle { path: p } if *p == path),
+                "{error}"
+            );
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("optimizer.pt"), "").unwrap();
+    fs::write(folder.path().join("pytorch_model.bin"), "").unwrap();
+    let error = Checkpoint::load(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("pytorch_model.bin"), "{error}");
+}
+
+#[test]
+fn a_pickle_named_safetensors_is_recognised_and_so_is_a_pointer_of_git_lfs() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model.safetensors");
+    for content in [
+        &b"PK\x03\x04\0\0\x08\x08\0\0archive/data.pkl"[..],
+        b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j",
+        b"\x80\x04}q",
+    ] {
+        fs::write(&path, content).unwrap();
+        let error = Checkpoint::load(folder.path()).unwrap_err();
+        assert!(matches!(error, AstError::Pickle { .. }), "{error}");
+    }
+    fs::write(
+        &path,
+        "version https://git-lfs.github.com/spec/v1\noid sha256:00\n",
+    )
+    .unwrap();
+    let error = Checkpoint::load(folder.path()).unwrap_err();
+    assert!(error.to_string().contains("git lfs pull"), "{error}");
+}
+
+#[test]
 fn weights_of_another_model_name_the_tensor() {
     let folder = tempfile::tempdir().unwrap();
     saved(folder.path());
@@ -60,6 +110,60 @@ fn weights_of_another_model_name_the_tensor() {
     .unwrap();
     let error = Checkpoint::load(folder.path()).unwrap_err();
     assert!(matches!(error, AstError::TensorShape { .. }), "{error}");
+}
+
+/// `config.json`, weights and fingerprint of a model as small as they get.
+static LEAST: LazyLock<(Vec<u8>, Vec<u8>, String)> = LazyLock::new(|| {
+    let config = AstConfig {
+        hidden_size: 2,
+        num_attention_heads: 1,
+        intermediate_size: 1,
+        num_hidden_layers: 1,
+        patch_size: 2,
+        num_mel_bins: 2,
+        max_length: 2,
+        ..AstConfig::base()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = Checkpoint::random(&config, 3).unwrap();
+    checkpoint.save(folder.path()).unwrap();
+    let read = |name: &str| fs::read(folder.path().join(name)).unwrap();
+    (
+        read("config.json"),
+        read("model.safetensors"),
+        checkpoint.fingerprint(),
+    )
+});
+
+/// The smallest model with other bytes as its weights.
+fn load_least(weights: &[u8]) -> Result<(Checkpoint, LoadReport), AstError> {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("config.json"), &LEAST.0).unwrap();
+    fs::write(folder.path().join("model.safetensors"), weights).unwrap();
+    Checkpoint::load(folder.path())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(1024))]
+
+    #[test]
+    fn a_flipped_bit_in_the_header_is_an_error_or_changes_nothing(at in 0.0..1.0f64, bit in 0u8..8) {
+        let (_, whole, expected) = &*LEAST;
+        let mut bytes = whole.clone();
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        bytes[(at * header as f64) as usize] ^= 1 << bit;
+        // The note on the format, {"format":"pt"}, says nothing about weights.
+        if let Ok((found, report)) = load_least(&bytes) {
+            prop_assert_eq!(&found.fingerprint(), expected);
+            prop_assert!(report.unused.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_truncated_file_is_an_error(at in 0.0..1.0f64) {
+        let (_, whole, _) = &*LEAST;
+        prop_assert!(load_least(&whole[..(at * whole.len() as f64) as usize]).is_err());
+    }
 }
 
 proptest! {

@@ -5,6 +5,9 @@ use crate::AstConfig;
 /// Name of the position table.
 pub(super) const POSITIONS: &str = "embeddings.position_embeddings";
 
+/// First part of the names of the AudioSet head, which have no prefix.
+const CLASSIFIER: &str = "classifier.";
+
 /// Prefix that Hugging Face writes before every tensor but the classifier's.
 const PREFIX: &str = "audio_spectrogram_transformer.";
 
@@ -15,6 +18,9 @@ pub(super) fn canonical(name: &str) -> &str {
 
 /// The name as Hugging Face writes it.
 pub(super) fn prefixed(name: &str) -> String {
+    if name.starts_with(CLASSIFIER) {
+        return name.to_owned();
+    }
     format!("{PREFIX}{name}")
 }
 
