@@ -143,7 +143,8 @@ impl Checkpoint {
     /// embeddings follow `positions`.
     ///
     /// # Errors
-    /// When `max_length` is shorter than one patch.
+    /// When `max_length` is shorter than one patch, or, with
+    /// [`Positions::Pad`], longer than the checkpoint's.
     pub fn with_length(&self, max_length: i64, positions: Positions) -> Result<Self, AstError> {
         let strides = [self.config.frequency_stride, self.config.time_stride];
         self.with_grid(max_length, strides, positions)
@@ -153,14 +154,31 @@ impl Checkpoint {
     /// other steps; `strides` are those along frequency and time. Larger steps
     /// give fewer tokens and a cheaper model.
     ///
+    /// With [`Positions::Pad`] the length stays the checkpoint's: compute
+    /// features with the `config.max_length` of the result.
+    ///
     /// # Errors
-    /// When `max_length` is shorter than one patch or a stride is below 1.
+    /// When `max_length` is shorter than one patch or a stride is below 1, or,
+    /// with [`Positions::Pad`], when it is longer than the checkpoint's.
     pub fn with_grid(
         &self,
         max_length: i64,
         [frequency_stride, time_stride]: [i64; 2],
         positions: Positions,
     ) -> Result<Self, AstError> {
+        let own = self.config.max_length;
+        if positions == Positions::Pad && max_length > own {
+            return Err(AstError::Config {
+                field: "max_length",
+                value: max_length.to_string(),
+                problem: "is more than the checkpoint has, so clips cannot be padded to its \
+                          length; use positions crop or interpolate",
+            });
+        }
+        let max_length = match positions {
+            Positions::Pad => own,
+            Positions::Crop | Positions::Interpolate | Positions::Zero => max_length,
+        };
         let config = AstConfig {
             max_length,
             frequency_stride,

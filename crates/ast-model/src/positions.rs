@@ -20,15 +20,21 @@ pub enum Positions {
     /// All zeros, as the authors' released program has it for every length
     /// but 1024 frames.
     Zero,
+    /// The checkpoint keeps its own length: clips are padded to it by the front
+    /// end (zeros before normalisation) and every position embedding stays as
+    /// it was trained. As slow as the full length, and exactly the pretrained
+    /// model. Where the strides change the grid all the same, as `Crop`.
+    Pad,
 }
 
 impl Positions {
-    /// `crop`, `interpolate` or `zero`.
+    /// `crop`, `interpolate`, `zero` or `pad`.
     pub fn name(self) -> &'static str {
         match self {
             Positions::Crop => "crop",
             Positions::Interpolate => "interpolate",
             Positions::Zero => "zero",
+            Positions::Pad => "pad",
         }
     }
 
@@ -54,13 +60,13 @@ impl Positions {
             .transpose(1, 2)
             .reshape([1, width, from.frequency, from.time]);
         let patches = match self {
-            Positions::Crop => crop_axis(
+            Positions::Crop | Positions::Pad => crop_axis(
                 &crop_axis(&patches, 2, from.frequency, to.frequency),
                 3,
                 from.time,
                 to.time,
             ),
-            _ => patches,
+            Positions::Interpolate | Positions::Zero => patches,
         };
         let size = [to.frequency, to.time];
         let patches = if patches.size()[2..] == size {
@@ -144,5 +150,20 @@ mod tests {
             },
         );
         assert_eq!(other.abs().sum(Kind::Float).double_value(&[]), 0.0);
+    }
+
+    #[test]
+    fn pad_keeps_the_length_and_every_position() {
+        let config = crate::AstConfig {
+            num_hidden_layers: 1,
+            max_length: 96,
+            ..crate::AstConfig::tiny()
+        };
+        let checkpoint = crate::Checkpoint::random(&config, 1).unwrap();
+        let padded = checkpoint.with_length(40, Positions::Pad).unwrap();
+        assert_eq!(padded.config.max_length, 96);
+        assert_eq!(padded.fingerprint(), checkpoint.fingerprint());
+        let error = checkpoint.with_length(97, Positions::Pad).unwrap_err();
+        assert!(error.to_string().contains("max_length = 97"), "{error}");
     }
 }

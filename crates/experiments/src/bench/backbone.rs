@@ -94,6 +94,15 @@ impl Backbone {
             .with_grid(max_length as i64, self.strides, self.positions)?)
     }
 
+    /// Frames that features must have for clips of `max_length` frames: more
+    /// where the positions ask for padding.
+    ///
+    /// # Errors
+    /// As [`for_length`](Self::for_length).
+    pub fn input_length(&self, max_length: usize) -> Result<usize> {
+        Ok(self.for_length(max_length)?.config.max_length as usize)
+    }
+
     /// Checks the hyper-parameters of a method against the backbone's shape.
     ///
     /// # Errors

@@ -95,6 +95,12 @@ pub fn run(profile: &Profile, options: &BenchOptions) -> Result<Finished> {
     }
     context.notes.extend(backbone.note());
     context.notes.extend(profile.notes.iter().cloned());
+    for task in &mut tasks {
+        let length = &mut task.front_end.ast.max_length;
+        *length = backbone
+            .input_length(*length)
+            .map_err(|error| error.context(task.spec.name.clone()))?;
+    }
     let (precision, rates) = profile.precision.resolve(options.device)?;
     if let Some(rates) = rates {
         context.notes.push(format!(
