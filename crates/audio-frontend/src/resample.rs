@@ -131,15 +131,17 @@ impl Resampler {
     /// signal; none of `samples` is taken then. [`Error::Resample`] when the
     /// underlying resampler fails.
     pub fn push(&mut self, samples: &[f32], output: &mut Vec<f32>) -> Result<()> {
-        check_finite(samples).map_err(|e| e.later_by(self.taken as usize))?;
-        self.taken += samples.len() as u64;
+        let before = self.taken as usize;
         let Some(filter) = &mut self.filter else {
+            check_finite(samples).map_err(|e| e.later_by(before))?;
+            self.taken += samples.len() as u64;
             output.extend_from_slice(samples);
             return Ok(());
         };
         let failed = failure(self.from, self.to);
         let size = filter.fft.fft_size_in();
-        let samples = within_range(samples);
+        let samples = within_range(samples).map_err(|e| e.later_by(before))?;
+        self.taken += samples.len() as u64;
         let mut rest = &samples[..];
         if !self.block.is_empty() {
             let (first, after) = rest.split_at(rest.len().min(size - self.block.len()));
@@ -232,12 +234,14 @@ impl Filter {
     }
 }
 
-fn within_range(samples: &[f32]) -> Cow<'_, [f32]> {
+fn within_range(samples: &[f32]) -> Result<Cow<'_, [f32]>> {
+    // One pass for both questions; NaN is no less than anything.
     if largest(samples) <= LARGEST {
-        return Cow::Borrowed(samples);
+        return Ok(Cow::Borrowed(samples));
     }
+    check_finite(samples)?;
     let cut = |x: &f32| x.clamp(-LARGEST, LARGEST);
-    Cow::Owned(samples.iter().map(cut).collect())
+    Ok(Cow::Owned(samples.iter().map(cut).collect()))
 }
 
 fn failure(from: u32, to: u32) -> impl Fn(String) -> Error {
