@@ -83,7 +83,7 @@ fn from_exact(values: &Array2<f32>, reference: &Array2<f32>, exact: &Array2<f64>
 }
 
 fn input_table(golden: &Golden) -> Result<()> {
-    println!("\n## AST input against transformers, cells above the same noise\n");
+    println!("\n## AST input against transformers, padding included, cells above the same noise\n");
     println!("| signal | frames | cells | largest | mean |");
     println!("|---|---|---|---|---|");
     for name in golden.names() {
