@@ -26,7 +26,7 @@ pub enum Error {
     /// No supported container or codec was recognised in the file.
     #[error(
         "{path} is not audio this crate can read ({detail}); \
-         convert it to WAV, FLAC, Ogg Vorbis, MP3, AAC or AIFF"
+         convert it to WAV, FLAC, Ogg Vorbis, MP3, AAC (LC), ALAC or AIFF"
     )]
     NotAudio {
         /// The file.

@@ -18,8 +18,9 @@
 //! T frames, F mel bins. Features are `ndarray` arrays `[T, F]`, f32.
 //!
 //! # The steps, each usable alone
-//! - [`decode`]: WAV (integer and float), FLAC and Ogg Vorbis to one channel,
+//! - [`decode`]: WAV, FLAC, Ogg Vorbis, MP3, AAC, ALAC and AIFF to one channel,
 //!   within [`Limits`]. A file that is not all there is an error.
+//!   [`AudioReader`] does the same block by block.
 //! - [`Resampler`]: any rate to any other, without delay.
 //! - [`Fbank`]: the filter bank of Kaldi and `torchaudio.compliance.kaldi`.
 //! - [`AstFeatures`]: length and statistics of the model's input.

@@ -55,8 +55,8 @@ pub struct DecodeConfig {
     pub channels: Channels,
     /// What a file may cost.
     pub limits: Limits,
-    /// Accept a file that ends early, or that does not state its length, and
-    /// use the frames that could be decoded. Default false: such a file is an
+    /// Accept a file that ends early, or that does not state its length where
+    /// its format would have it, and use the frames that could be decoded. Default false: such a file is an
     /// error, because a silently shorter clip is a silently different one.
     pub allow_truncated: bool,
 }

@@ -38,7 +38,60 @@ impl Audio {
     }
 }
 
-/// Decodes a file to one channel, at the file's own rate.
+/// Decodes a file to one channel, at the file's own rate. The format is
+/// recognised from the contents, not from the name.
+///
+/// Integers of n bits are divided by 2^(n-1); floats are taken as they are.
+///
+/// # Formats
+/// | Container | Codecs |
+/// |-|-|
+/// | WAV | PCM of 8, 16, 24 and 32 bits, float of 32 and 64, A-law, mu-law, IMA and Microsoft ADPCM |
+/// | AIFF, AIFF-C | PCM of 8, 16, 24 and 32 bits, float of 32 and 64, A-law, mu-law |
+/// | FLAC, also in Ogg | FLAC |
+/// | Ogg | Vorbis |
+/// | MP3 | MPEG 1, 2 and 2.5 layer III, with ID3, APE and Lyrics3 tags; no free bit rates |
+/// | M4A, MP4 | AAC of the profile Low Complexity in mono and stereo, ALAC |
+/// | ADTS (`.aac`) | AAC as above, one frame to a header |
+///
+/// HE-AAC, whose upper band is coded apart, is refused in M4A. In ADTS it
+/// cannot be told from plain AAC: it gives the lower band at half the rate.
+///
+/// # Complete or not
+/// A file that ends early is an error, unless `allow_truncated` is set. How
+/// much of that can be known depends on the format:
+///
+/// | Format | States its length | Cut off inside a packet | Cut off between packets | Damage inside |
+/// |-|-|-|-|-|
+/// | WAV, AIFF | yes, bytes of data | error | error | not noticed |
+/// | FLAC | mostly, and has checksums | error | error, if either is there | error |
+/// | Ogg | on its last page | error | error | of packets: mostly an error |
+/// | MP3 with Xing, Info or VBRI header | yes | error | error | of frame headers: error; else not noticed |
+/// | MP3 without | no | error | **not noticed** | as above |
+/// | ADTS | no | error | **not noticed** | as above |
+/// | M4A, MP4 | yes, in its index | error | error | of packets: mostly an error |
+/// | WAV of a stream, fragmented MP4 without an index of segments | no, but could | error | error | |
+///
+/// The last row is [`Error::UnknownLength`](crate::Error::UnknownLength): a
+/// complete file of that format states its length. MP3 and ADTS files without
+/// a header are common and accepted as long as every frame is whole. What
+/// stands between frames and is neither frame nor tag is damage: no decoder
+/// can know how many frames it was. Junk behind as many frames as the header
+/// counts is ignored.
+///
+/// # Delay and padding
+/// Lossy encoders put some samples in front and fill the last packet.
+///
+/// | Format | Stated in | Here |
+/// |-|-|-|
+/// | Ogg Vorbis | positions of pages | removed |
+/// | MP3 | LAME's part of the Xing or Info header | removed, with the 529 samples of the decoder |
+/// | MP3 without it | nowhere | stays: 1105 samples in front for LAME |
+/// | M4A | `iTunSMPB`, or else edit list and sample table | removed |
+/// | ADTS | nowhere | stays: 1024 to 2112 samples in front, by encoder |
+/// | ADPCM in WAV | the chunk `fact`, which is not read | the last block's filling stays |
+///
+/// An edit list of several stretches is refused.
 ///
 /// # Errors
 /// Everything that would make the samples differ from what the file was meant

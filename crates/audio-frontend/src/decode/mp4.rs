@@ -166,10 +166,9 @@ impl Timing {
         }
     }
 
-    /// Which frames of `track` are signal.
-    pub(super) fn extent(&self, path: &Path, track: &Track) -> Result<Extent> {
-        let rate = track.codec_params.as_ref().and_then(|p| p.audio());
-        let rate = u64::from(rate.and_then(|p| p.sample_rate).unwrap_or(0));
+    /// Which frames of `track`, decoded at `rate`, are signal.
+    pub(super) fn extent(&self, path: &Path, track: &Track, rate: u32) -> Result<Extent> {
+        let rate = u64::from(rate);
         let scale = track
             .time_base
             .map_or(0, |base| u64::from(base.denom.get()));
@@ -181,13 +180,13 @@ impl Timing {
             padded: scale == rate,
             ..Extent::default()
         };
-        if let Some([delay, _, length]) = self.gapless {
-            if total.is_none_or(|total| delay.saturating_add(length) <= total) {
-                extent.skip = delay;
-                extent.declared = Some(length);
-                extent.padded = true;
-                return Ok(extent);
-            }
+        if let Some([delay, _, length]) = self.gapless
+            && total.is_none_or(|total| delay.saturating_add(length) <= total)
+        {
+            extent.skip = delay;
+            extent.declared = Some(length);
+            extent.padded = true;
+            return Ok(extent);
         }
         let edit = self.edits.iter().find(|edit| edit.track_id == track.id);
         let stretches = edit.map_or(&[][..], |edit| &edit.stretches);

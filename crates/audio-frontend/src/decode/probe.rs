@@ -15,7 +15,9 @@ use symphonia::core::meta::MetadataOptions;
 use symphonia::core::packet::Packet;
 use symphonia::default::formats::{AiffReader, FlacReader, IsoMp4Reader, OggReader, WavReader};
 
+use super::config::Limits;
 use super::frames::{Frames, Next};
+use super::mix::check_limits;
 use super::mp3::Info;
 use super::source::{self, Source};
 use super::{aiff, mp4};
@@ -49,7 +51,9 @@ pub(super) struct Extent {
 pub(super) struct Stream {
     packets: Packets,
     track_id: u32,
-    pub(super) params: AudioCodecParameters,
+    /// As the file states them; the decoder may know better.
+    params: AudioCodecParameters,
+    pub(super) decoder: Box<dyn AudioDecoder>,
     pub(super) extent: Extent,
 }
 
@@ -68,7 +72,7 @@ pub(super) enum Step {
 
 impl Stream {
     /// Finds the format of a source at its start.
-    pub(super) fn open(path: &Path, source: Source) -> Result<Self> {
+    pub(super) fn open(path: &Path, source: Source, limits: &Limits) -> Result<Self> {
         let read_error = |source| Error::Read {
             path: path.into(),
             source,
@@ -77,7 +81,7 @@ impl Stream {
         let mut no_frames = None;
         if head.starts_with(b"ID3") || super::frames::kind_of(&head).is_some() {
             match Frames::open(source).map_err(read_error)? {
-                Ok(frames) => return Ok(Self::of_frames(frames)),
+                Ok(frames) => return Self::of_frames(path, frames),
                 Err((back, detail)) => (source, no_frames) = (back, Some(detail)),
             }
             if source.is_seekable() {
@@ -104,10 +108,10 @@ impl Stream {
                 (Error::NotAudio { path, .. }, Some(detail)) => Error::NotAudio { path, detail },
                 (error, _) => error,
             })?;
-        Self::of_container(path, reader, timing)
+        Self::of_container(path, reader, timing, limits)
     }
 
-    fn of_frames(frames: Frames) -> Self {
+    fn of_frames(path: &Path, frames: Frames) -> Result<Self> {
         let params = frames.codec_params();
         let mut extent = Extent {
             may_be_open: true,
@@ -124,18 +128,20 @@ impl Stream {
             extent.declared = all.map(|all| all.saturating_sub(delay + padding));
             extent.padded = trim.is_some();
         }
-        Self {
+        Ok(Self {
             packets: Packets::Frames(Box::new(frames)),
             track_id: 0,
+            decoder: make_decoder(path, &params)?,
             params,
             extent,
-        }
+        })
     }
 
     fn of_container(
         path: &Path,
         reader: Box<dyn FormatReader>,
         timing: Option<mp4::Timing>,
+        limits: &Limits,
     ) -> Result<Self> {
         let not_audio = |detail: &str| Error::NotAudio {
             path: path.into(),
@@ -146,24 +152,31 @@ impl Stream {
         let params = track.codec_params.as_ref().and_then(|p| p.audio());
         let params = params.ok_or_else(|| not_audio("its audio track has no codec"))?;
         let (track_id, params) = (track.id, params.clone());
+        // A decoder makes room for as many channels as the header states.
+        let channels = params.channels.as_ref().map(|channels| channels.count());
+        check_limits(path, limits, params.sample_rate, channels, 0)?;
+        let decoder = make_decoder(path, &params)?;
         let extent = match timing {
-            Some(timing) => timing.extent(path, track)?,
+            Some(timing) => {
+                let rate = decoder.codec_params().sample_rate.unwrap_or(0);
+                timing.extent(path, track, rate)?
+            }
             None => stated_extent(track),
         };
         Ok(Self {
             packets: Packets::Container(reader),
             track_id,
             params,
+            decoder,
             extent,
         })
     }
 
-    pub(super) fn decoder(&self, path: &Path) -> Result<Box<dyn AudioDecoder>> {
-        // FLAC carries a checksum of its samples; the others ignore `verify`.
-        let options = AudioDecoderOptions::default().verify(true);
-        symphonia::default::get_codecs()
-            .make_audio_decoder(&self.params, &options)
-            .map_err(|error| stream_error(path, error))
+    /// Rate and number of channels that will be decoded, as far as known.
+    pub(super) fn format(&self) -> (Option<u32>, Option<usize>) {
+        let params = self.decoder.codec_params();
+        let channels = params.channels.as_ref().map(|channels| channels.count());
+        (params.sample_rate, channels)
     }
 
     pub(super) fn next(&mut self, path: &Path) -> Result<Step> {
@@ -196,6 +209,14 @@ impl Stream {
         let announced = self.params.sample_rate.unwrap_or(0);
         self.params.codec == CODEC_ID_AAC && announced == decoded_rate.saturating_mul(2)
     }
+}
+
+fn make_decoder(path: &Path, params: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>> {
+    // FLAC carries a checksum of its samples; the others ignore `verify`.
+    let options = AudioDecoderOptions::default().verify(true);
+    symphonia::default::get_codecs()
+        .make_audio_decoder(params, &options)
+        .map_err(|error| stream_error(path, error))
 }
 
 fn next_frame(path: &Path, frames: &mut Frames) -> Result<Step> {

@@ -3,8 +3,6 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use symphonia::core::codecs::audio::AudioDecoder;
-
 use super::config::DecodeConfig;
 use super::mix::{check_limits, mix};
 use super::probe::{Step, Stream, is_end_of_file, stream_error};
@@ -32,7 +30,6 @@ pub struct AudioReader {
     path: PathBuf,
     config: DecodeConfig,
     stream: Stream,
-    decoder: Box<dyn AudioDecoder>,
     sample_rate: u32,
     /// Frames decoded so far, those that are dropped included.
     decoded: u64,
@@ -105,20 +102,13 @@ impl AudioReader {
 
     fn start(path: &Path, source: Source, config: &DecodeConfig) -> Result<Self> {
         let mut reader = guarded(path, || {
-            let stream = Stream::open(path, source)?;
-            let channels = stream.params.channels.as_ref().map(|c| c.count());
+            let stream = Stream::open(path, source, &config.limits)?;
+            let (rate, channels) = stream.format();
             let frames = stream.extent.declared.unwrap_or(0);
-            check_limits(
-                path,
-                &config.limits,
-                stream.params.sample_rate,
-                channels,
-                frames,
-            )?;
+            check_limits(path, &config.limits, rate, channels, frames)?;
             Ok(Self {
                 path: path.into(),
                 config: config.clone(),
-                decoder: stream.decoder(path)?,
                 stream,
                 sample_rate: 0,
                 decoded: 0,
@@ -161,7 +151,7 @@ impl AudioReader {
                 Step::End => return self.finish(false),
                 Step::Cut => return self.finish(true),
             };
-            if let Err(error) = self.decoder.decode(&packet) {
+            if let Err(error) = self.stream.decoder.decode(&packet) {
                 return match is_end_of_file(&error) {
                     true if self.stream.has_whole_packets() => Err(Error::Damaged {
                         path: self.path.clone(),
@@ -184,7 +174,7 @@ impl AudioReader {
 
     /// Takes over what the decoder decoded last, if it is part of the signal.
     fn take_frames(&mut self) -> Result<()> {
-        let buffer = self.decoder.last_decoded();
+        let buffer = self.stream.decoder.last_decoded();
         let frames = buffer.frames();
         if frames == 0 {
             return Ok(());
@@ -204,7 +194,7 @@ impl AudioReader {
         let limits = &self.config.limits;
         check_limits(&self.path, limits, Some(rate), Some(channels), self.given)?;
         self.check_rate(rate)?;
-        let buffer = self.decoder.last_decoded();
+        let buffer = self.stream.decoder.last_decoded();
         self.interleaved.resize(buffer.samples_interleaved(), 0.0);
         buffer.copy_to_slice_interleaved(&mut self.interleaved);
         let signal = &self.interleaved[from * channels..until * channels];
@@ -234,7 +224,7 @@ impl AudioReader {
 
     /// Whether all was there; never more samples.
     fn finish(&mut self, cut: bool) -> Result<bool> {
-        let intact = self.decoder.finalize().verify_ok;
+        let intact = self.stream.decoder.finalize().verify_ok;
         if !self.config.allow_truncated {
             self.check_complete(cut, intact)?;
         }
