@@ -39,10 +39,11 @@ impl Precision {
 }
 
 /// A precision, or the wish for the faster one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PrecisionChoice {
     /// [`Precision::F32`].
+    #[default]
     F32,
     /// [`Precision::Bf16`].
     Bf16,
@@ -50,12 +51,6 @@ pub enum PrecisionChoice {
     /// [`WORTHWHILE`] times as fast as those in f32, [`Precision::F32`]
     /// elsewhere.
     Auto,
-}
-
-impl Default for PrecisionChoice {
-    fn default() -> Self {
-        PrecisionChoice::F32
-    }
 }
 
 /// Speed-up of the products from which `auto` takes bf16: below it the casts
