@@ -151,9 +151,10 @@ fn run_bench(arguments: &Bench) -> Result<()> {
 fn run_stats(arguments: &Stats) -> Result<()> {
     let files = normalisation::sound_files(&arguments.sounds)?;
     let bar = ProgressBar::new(files.len() as u64);
-    let counted = match arguments.padded {
-        true => CountedFrames::Padded,
-        false => CountedFrames::Real,
+    let counted = if arguments.padded {
+        CountedFrames::Padded
+    } else {
+        CountedFrames::Real
     };
     let on_done = |progress: audio_frontend::Progress| {
         if let Some(error) = progress.error {
