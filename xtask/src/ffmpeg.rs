@@ -67,7 +67,9 @@ fn fetch(folder: &Path) -> Result<()> {
 /// Whether a member of the wheel is the program; its name holds the platform
 /// and ffmpeg's own version.
 fn is_program(member: &str) -> bool {
-    member.strip_prefix("imageio_ffmpeg/binaries/ffmpeg-").is_some()
+    member
+        .strip_prefix("imageio_ffmpeg/binaries/ffmpeg-")
+        .is_some()
 }
 
 #[cfg(unix)]
@@ -88,7 +90,9 @@ mod tests {
 
     #[test]
     fn only_the_program_is_taken_out_of_the_wheel() {
-        assert!(is_program("imageio_ffmpeg/binaries/ffmpeg-linux-x86_64-v7.0.2"));
+        assert!(is_program(
+            "imageio_ffmpeg/binaries/ffmpeg-linux-x86_64-v7.0.2"
+        ));
         assert!(!is_program("imageio_ffmpeg/binaries/README.md"));
         assert!(!is_program("imageio_ffmpeg/_io.py"));
     }
