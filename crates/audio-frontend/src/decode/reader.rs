@@ -3,6 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
+use symphonia::core::errors::Error as SymphoniaError;
+
 use super::config::DecodeConfig;
 use super::mix::{check_limits, mix};
 use super::probe::{Step, Stream, is_end_of_file, stream_error};
@@ -152,13 +154,9 @@ impl AudioReader {
                 Step::Cut => return self.finish(true),
             };
             if let Err(error) = self.stream.decoder.decode(&packet) {
-                return match is_end_of_file(&error) {
-                    true if self.stream.has_whole_packets() => Err(Error::Damaged {
-                        path: self.path.clone(),
-                        detail: "a frame is shorter than what it should hold".into(),
-                    }),
-                    true => self.finish(true),
-                    false => Err(stream_error(&self.path, error)),
+                return match self.decode_error(error) {
+                    Some(error) => Err(error),
+                    None => self.finish(true),
                 };
             }
             self.take_frames()?;
@@ -169,6 +167,25 @@ impl AudioReader {
                     Err(error) => Err(error.later_by(before).in_file(&self.path)),
                 };
             }
+        }
+    }
+
+    /// What a packet that cannot be decoded means; `None` if it was cut off.
+    fn decode_error(&self, error: SymphoniaError) -> Option<Error> {
+        let damaged = |detail: &str| Error::Damaged {
+            path: self.path.clone(),
+            detail: detail.into(),
+        };
+        match error {
+            error if !is_end_of_file(&error) => Some(match error {
+                // Nothing unknown can follow what was decoded until here.
+                SymphoniaError::Unsupported(detail) if self.decoded > 0 => damaged(detail),
+                error => stream_error(&self.path, error),
+            }),
+            _ if self.stream.has_whole_packets() => {
+                Some(damaged("a frame is shorter than what it should hold"))
+            }
+            _ => None,
         }
     }
 
