@@ -48,7 +48,7 @@ impl Cases {
         }
         let (checkpoint, _) = Checkpoint::load(folder)?;
         let method: MethodConfig =
-            serde_json::from_str(r#"{"method": "soft-moa", "init": "paper"}"#)?;
+            serde_json::from_str(r#"{"method": "soft-moa", "mixture": {"init": "paper"}}"#)?;
         let options = AdaptOptions {
             precision,
             seed: SEED,
