@@ -27,6 +27,13 @@ pub(super) fn ln(x: f32) -> f32 {
     e * LN_2_HIGH + (2.0 * s + (s * z * series + e * LN_2_LOW))
 }
 
+/// Energies that left the range of f32 to its nearest end, NaN to 0, in place.
+pub(super) fn limit(values: &mut [[f32; LANES]]) {
+    for lane in values.as_flattened_mut() {
+        *lane = lane.max(0.0).min(f32::MAX);
+    }
+}
+
 /// ln(max(x, floor)) in place. NaN and values beyond f32 are taken to the
 /// nearest end of the range, so the result is always finite.
 pub(super) fn ln_floored(values: &mut [[f32; LANES]], floor: f32) {
