@@ -27,10 +27,14 @@ pub(super) fn ln(x: f32) -> f32 {
     e * LN_2_HIGH + (2.0 * s + (s * z * series + e * LN_2_LOW))
 }
 
-/// Energies that left the range of f32 to its nearest end, NaN to 0, in place.
+/// Energies, which are no less than 0, beyond f32 to its end and NaN to 0.
 pub(super) fn limit(values: &mut [[f32; LANES]]) {
     for lane in values.as_flattened_mut() {
-        *lane = lane.max(0.0).min(f32::MAX);
+        *lane = if lane.is_nan() {
+            0.0
+        } else {
+            lane.min(f32::MAX)
+        };
     }
 }
 
