@@ -16,7 +16,7 @@ use ndarray::Array2;
 #[path = "../tests/common/mod.rs"]
 mod common;
 
-use common::compare::{Errors, NOISE, errors, pass_band, pass_band_error};
+use common::compare::{Errors, NOISE, errors, pass_band, pass_band_error, worst};
 use common::{Golden, exact_log_mel, hash_noise, tone};
 
 fn main() -> Result<()> {
@@ -79,7 +79,7 @@ fn from_exact(values: &Array2<f32>, reference: &Array2<f32>, exact: &Array2<f64>
     let loud = reference.iter().zip(values.iter().zip(exact));
     loud.filter(|(reference, _)| **reference > NOISE)
         .map(|(_, (value, exact))| (f64::from(*value) - exact).abs())
-        .fold(0.0, f64::max)
+        .fold(0.0, worst)
 }
 
 fn input_table(golden: &Golden) -> Result<()> {

@@ -88,6 +88,8 @@ pub struct AstFeatures {
 }
 
 impl AstFeatures {
+    /// Takes the settings.
+    ///
     /// # Errors
     /// [`Error::Config`] when `config` is not valid.
     pub fn new(config: AstConfig) -> Result<Self> {

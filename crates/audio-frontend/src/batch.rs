@@ -92,14 +92,14 @@ impl Extractor {
 }
 
 /// Counts finished files and tells the caller.
-struct Reporter<F> {
+pub(crate) struct Reporter<F> {
     finished: AtomicUsize,
     total: usize,
     on_done: F,
 }
 
 impl<F: Fn(Progress<'_>)> Reporter<F> {
-    fn new(total: usize, on_done: F) -> Self {
+    pub(crate) fn new(total: usize, on_done: F) -> Self {
         Self {
             finished: AtomicUsize::new(0),
             total,
@@ -107,7 +107,7 @@ impl<F: Fn(Progress<'_>)> Reporter<F> {
         }
     }
 
-    fn report(&self, index: usize, path: &Path, result: &Result<Array2<f32>>) {
+    pub(crate) fn report<T>(&self, index: usize, path: &Path, result: &Result<T>) {
         (self.on_done)(Progress {
             done: self.finished.fetch_add(1, Ordering::Relaxed) + 1,
             total: self.total,
@@ -129,4 +129,17 @@ pub fn extract_files<P: AsRef<Path> + Sync>(
     on_done: impl Fn(Progress<'_>) + Sync,
 ) -> Result<Vec<Result<Array2<f32>>>> {
     Ok(Extractor::new(config.clone())?.extract_files(paths, on_done))
+}
+
+/// [`Extractor::try_extract_files`] for a single use.
+///
+/// # Errors
+/// [`Error::Config`] when `config` is not valid, and those of the first bad
+/// file.
+pub fn try_extract_files<P: AsRef<Path> + Sync>(
+    paths: &[P],
+    config: &PipelineConfig,
+    on_done: impl Fn(Progress<'_>) + Sync,
+) -> Result<Vec<Array2<f32>>> {
+    Extractor::new(config.clone())?.try_extract_files(paths, on_done)
 }

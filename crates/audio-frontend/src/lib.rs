@@ -31,7 +31,7 @@
 //!   [`Extractor::stats`] for files.
 //! - [`Extractor`] puts them together, [`extract_files`] does so for many
 //!   files at once with the same bits on any number of threads; a bad file
-//!   keeps its error, or stops the batch ([`Extractor::try_extract_files`]).
+//!   keeps its error, or stops the batch ([`try_extract_files`]).
 //! - [`Windows`] cuts recordings of any length into windows, [`WindowStream`]
 //!   does so for a live source: in memory that does not grow, with the bits of
 //!   the whole signal.
@@ -41,8 +41,10 @@
 //! by at most 2.8e-4, and by 1.0e-3 on a chirp with a strong offset, where both
 //! are at the rounding limit of an f32 FFT: against the same sum in f64 the
 //! largest error is 6.5e-4 here and 1.0e-3 in torchaudio. Values below -12 are
-//! rounding noise in any f32 implementation. A frame's bits depend on nothing
-//! but its samples: not on its place, the clip's length or the thread.
+//! rounding noise in any f32 implementation. On one kind of processor a
+//! frame's bits depend on nothing but its samples: not on its place, the
+//! clip's length or the thread. Another kind may round differently, since the
+//! FFT chooses its code by the processor's vector instructions.
 //! `cargo run --release -p audio-frontend --example parity` prints these errors
 //! signal by signal; `cargo xtask bench-peers fbank` measures the speed against
 //! torchaudio and transformers.
@@ -80,13 +82,13 @@ pub use augment::{
     Edge, FeatureNoise, FrequencyWarp, Gain, MaskForm, Masks, Mixup, Noise, Pairing, SpecAugment,
     TimeShift, WaveShift,
 };
-pub use batch::{Progress, extract_files};
+pub use batch::{Progress, extract_files, try_extract_files};
 pub use decode::{Audio, AudioReader, Channels, DecodeConfig, Limits, decode, decode_bytes};
 pub use error::{Error, Result};
 pub use fbank::{Fbank, FbankConfig, FbankScratch, Window, hz_to_mel};
 pub use pipeline::{Extractor, PipelineConfig};
 pub use resample::{Resampler, resample};
-pub use stats::{CountedFrames, FeatureStats};
+pub use stats::{CountedFrames, FeatureStats, FileStats};
 pub use stream::{
     FeatureWindow, LogMelStream, SampleSource, Tail, WindowConfig, WindowStream, Windows,
 };

@@ -13,8 +13,9 @@ use crate::error::{Error, Result, check_finite};
 use crate::fbank::{Fbank, FbankConfig, FbankScratch};
 use crate::resample::Resampler;
 
-/// Resamplers one thread keeps planned; a data set has one or two rates.
-const KEPT_RESAMPLERS: usize = 8;
+/// Resamplers one thread keeps planned. A data set has one or two rates, and a
+/// plan for rates without a common divisor takes much memory.
+const KEPT_RESAMPLERS: usize = 2;
 
 /// Every setting between a file and the model's input.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -57,6 +58,8 @@ struct Workspace {
 }
 
 impl Extractor {
+    /// Builds the tables of every step.
+    ///
     /// # Errors
     /// [`Error::Config`] when `config` is not valid.
     pub fn new(config: PipelineConfig) -> Result<Self> {
@@ -93,10 +96,11 @@ impl Extractor {
     pub fn extract(&self, samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
         let (max_length, bins) = (self.config.ast.max_length, self.config.fbank.num_mel_bins);
         let mut features = Array2::zeros((max_length, bins));
-        self.with_signal(samples, sample_rate, |signal, scratch| {
+        let reached = self.samples_of(max_length);
+        self.with_signal(samples, sample_rate, reached, |signal, scratch| {
             let frames = self.config.fbank.num_frames(signal.len()).min(max_length);
             let rows = features.slice_axis_mut(Axis(0), Slice::from(..frames));
-            self.fbank.compute_into(signal, scratch, rows)
+            self.fbank.compute_finite(signal, scratch, rows)
         })?;
         self.ast.normalise(features.view_mut());
         Ok(features)
@@ -124,12 +128,24 @@ impl Extractor {
     /// # Errors
     /// Those of [`extract`](Self::extract).
     pub fn log_mel(&self, samples: &[f32], sample_rate: u32) -> Result<Array2<f32>> {
+        self.first_log_mel(samples, sample_rate, usize::MAX)
+    }
+
+    /// The first `most` frames of [`log_mel`](Self::log_mel), or all if there
+    /// are fewer. What no frame reaches is checked, but not resampled.
+    pub(crate) fn first_log_mel(
+        &self,
+        samples: &[f32],
+        sample_rate: u32,
+        most: usize,
+    ) -> Result<Array2<f32>> {
         let bins = self.config.fbank.num_mel_bins;
-        self.with_signal(samples, sample_rate, |signal, scratch| {
-            let frames = self.config.fbank.num_frames(signal.len());
+        let reached = self.samples_of(most);
+        self.with_signal(samples, sample_rate, reached, |signal, scratch| {
+            let frames = self.config.fbank.num_frames(signal.len()).min(most);
             let mut log_mel = Array2::zeros((frames, bins));
             self.fbank
-                .compute_into(signal, scratch, log_mel.view_mut())?;
+                .compute_finite(signal, scratch, log_mel.view_mut())?;
             Ok(log_mel)
         })
     }
@@ -155,23 +171,39 @@ impl Extractor {
     pub fn load(&self, path: impl AsRef<Path>) -> Result<Audio> {
         let path = path.as_ref();
         let audio = decode(path, &self.config.decode)?;
-        let samples = self
-            .with_signal(&audio.samples, audio.sample_rate, |signal, _| {
-                Ok(signal.to_vec())
-            })
-            .map_err(|e| e.in_file(path))?;
+        self.at_own_rate(audio).map_err(|e| e.in_file(path))
+    }
+
+    fn at_own_rate(&self, audio: Audio) -> Result<Audio> {
+        let sample_rate = self.config.fbank.sample_rate;
+        if audio.sample_rate == sample_rate {
+            check_finite(&audio.samples)?;
+            return Ok(audio);
+        }
+        let mut workspace = self.take_workspace();
+        let resampler = workspace.resampler(audio.sample_rate, sample_rate)?;
+        let samples = resampler.process(&audio.samples)?;
+        self.lock_idle().push(workspace);
         Ok(Audio {
             samples,
-            sample_rate: self.config.fbank.sample_rate,
+            sample_rate,
         })
     }
 
-    /// Checks and resamples `samples`, then hands them to `use_signal` with a
-    /// set of buffers.
+    /// The samples that the first `frames` frames reach.
+    fn samples_of(&self, frames: usize) -> usize {
+        let fbank = &self.config.fbank;
+        let shifts = frames.saturating_sub(1).saturating_mul(fbank.frame_shift);
+        shifts.saturating_add(fbank.frame_length)
+    }
+
+    /// Checks `samples` and resamples what gives the first `most` of the
+    /// signal, then hands those to `use_signal` with a set of buffers.
     fn with_signal<T>(
         &self,
         samples: &[f32],
         sample_rate: u32,
+        most: usize,
         use_signal: impl FnOnce(&[f32], &mut FbankScratch) -> Result<T>,
     ) -> Result<T> {
         let target = self.config.fbank.sample_rate;
@@ -180,9 +212,10 @@ impl Extractor {
         }
         let mut workspace = self.take_workspace();
         let signal = if sample_rate == target {
-            Cow::Borrowed(samples)
+            Cow::Borrowed(&samples[..samples.len().min(most)])
         } else {
-            Cow::Owned(workspace.resample(samples, sample_rate, target)?)
+            let resampler = workspace.resampler(sample_rate, target)?;
+            Cow::Owned(resampler.process_first(samples, most)?)
         };
         let result = use_signal(&signal, &mut workspace.scratch);
         self.lock_idle().push(workspace);
@@ -205,7 +238,7 @@ impl Extractor {
 }
 
 impl Workspace {
-    fn resample(&mut self, samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
+    fn resampler(&mut self, from: u32, to: u32) -> Result<&mut Resampler> {
         let position = match self.resamplers.iter().position(|r| r.from() == from) {
             Some(position) => position,
             None => {
@@ -216,7 +249,7 @@ impl Workspace {
                 self.resamplers.len() - 1
             }
         };
-        self.resamplers[position].process(samples)
+        Ok(&mut self.resamplers[position])
     }
 }
 

@@ -10,6 +10,13 @@ use crate::error::{Error, Result, check_finite, largest};
 /// Least samples of one block at the lower of the two rates; see [`Resampler`].
 const BLOCK: usize = 512;
 
+/// Highest rate in Hz, that of the filter bank and of decoded files too.
+const HIGHEST_RATE: u32 = 768_000;
+
+/// Most samples of one block at the higher of the two rates, which bounds the
+/// memory of a plan. Enough for 1 Hz to 16 kHz.
+const LONGEST_BLOCK: usize = 1 << 23;
+
 /// Larger samples are taken as this, with their sign. No FFT of a length that
 /// fits into memory leaves the range of f32 then.
 const LARGEST: f32 = 1e20;
@@ -38,6 +45,12 @@ const LARGEST: f32 = 1e20;
 /// in, so the pieces leave no trace in the output. A sample of the output can
 /// be given once the block that reaches half a block past it is complete: see
 /// [`latency_seconds`](Self::latency_seconds). Memory is a few blocks.
+///
+/// # Rates
+/// From 1 to 768 000 Hz. Two rates without a common divisor have blocks of
+/// twice the higher rate, which is the most for rates of 1 kHz and above: some
+/// 1.5 million samples. A pair whose block would be longer than 2²³ samples at
+/// the higher rate is refused.
 pub struct Resampler {
     from: u32,
     to: u32,
@@ -62,9 +75,11 @@ impl Resampler {
     /// Plans the conversion from rate `from` to rate `to`, both in Hz.
     ///
     /// # Errors
-    /// [`Error::Resample`] when a rate is zero.
+    /// [`Error::Resample`] when a rate is not 1 to 768 000 Hz, or when the two
+    /// are so far apart that a block would be too long.
     pub fn new(from: u32, to: u32) -> Result<Self> {
-        let filter = if from == to && from > 0 {
+        check_rates(from, to)?;
+        let filter = if from == to {
             None
         } else {
             Some(Filter::new(plan(from, to)?))
@@ -121,6 +136,38 @@ impl Resampler {
         self.push(samples, &mut output)?;
         self.finish(&mut output)?;
         Ok(output)
+    }
+
+    /// The first `most` samples that [`process`](Self::process) gives, to the
+    /// bit, from the blocks that reach them.
+    ///
+    /// # Errors
+    /// Those of [`process`](Self::process), about all of `samples`.
+    pub(crate) fn process_first(&mut self, samples: &[f32], most: usize) -> Result<Vec<f32>> {
+        let needed = self.input_for(most);
+        if needed >= samples.len() {
+            let mut output = self.process(samples)?;
+            output.truncate(most);
+            return Ok(output);
+        }
+        self.reset();
+        let mut output = Vec::with_capacity(self.output_len(needed));
+        self.push(&samples[..needed], &mut output)?;
+        self.reset();
+        check_finite(&samples[needed..]).map_err(|e| e.later_by(needed))?;
+        output.truncate(most);
+        Ok(output)
+    }
+
+    /// The samples, in whole blocks, that complete the first `most` of the
+    /// output without an end of the signal.
+    fn input_for(&self, most: usize) -> usize {
+        let Some(filter) = &self.filter else {
+            return most;
+        };
+        let delayed = most.saturating_add(filter.fft.output_delay());
+        let blocks = delayed.div_ceil(filter.fft.fft_size_out());
+        blocks.saturating_mul(filter.fft.fft_size_in())
     }
 
     /// Takes the next samples of a signal and appends to `output` what is
@@ -234,6 +281,16 @@ impl Filter {
     }
 }
 
+impl std::fmt::Debug for Resampler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resampler")
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .field("taken", &self.taken)
+            .finish_non_exhaustive()
+    }
+}
+
 fn within_range(samples: &[f32]) -> Result<Cow<'_, [f32]>> {
     // One pass for both questions; NaN is no less than anything.
     if largest(samples) <= LARGEST {
@@ -248,14 +305,25 @@ fn failure(from: u32, to: u32) -> impl Fn(String) -> Error {
     move |detail| Error::Resample { from, to, detail }
 }
 
+fn check_rates(from: u32, to: u32) -> Result<()> {
+    let allowed = 1..=HIGHEST_RATE;
+    if allowed.contains(&from) && allowed.contains(&to) {
+        return Ok(());
+    }
+    let detail = format!("rates from 1 to {HIGHEST_RATE} Hz are supported");
+    Err(failure(from, to)(detail))
+}
+
+/// The filter of two rates that [`check_rates`] accepts.
 fn plan(from: u32, to: u32) -> Result<Fft<f32>> {
     let failed = failure(from, to);
-    if from == 0 || to == 0 {
-        return Err(failed("a rate is zero".into()));
-    }
     let period = gcd(from, to);
     let shorter = (from.min(to) / period) as usize;
     let periods = BLOCK.div_ceil(shorter).next_multiple_of(2);
+    let longer = periods * (from.max(to) / period) as usize;
+    if longer > LONGEST_BLOCK {
+        return Err(failed("the rates are too far apart".into()));
+    }
     let block_in = periods * (from / period) as usize;
     Fft::new_custom(
         from as usize,
@@ -276,7 +344,7 @@ fn gcd(a: u32, b: u32) -> u32 {
 /// Converts one clip; a [`Resampler`] kept by the caller saves its planning.
 ///
 /// # Errors
-/// [`Error::Resample`] when a rate is zero, [`Error::NotFinite`].
+/// Those of [`Resampler::new`], and [`Error::NotFinite`].
 pub fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
     Resampler::new(from, to)?.process(samples)
 }

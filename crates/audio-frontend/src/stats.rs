@@ -3,11 +3,12 @@
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use ndarray::{ArrayView2, Axis, Slice};
+use ndarray::ArrayView2;
 use rayon::prelude::*;
 
 use crate::ast::AstConfig;
-use crate::batch::Progress;
+use crate::batch::{Progress, Reporter};
+use crate::decode::decode;
 use crate::error::{Error, Result};
 use crate::pipeline::Extractor;
 
@@ -120,14 +121,42 @@ pub enum CountedFrames {
     Padded,
 }
 
+/// What [`Extractor::stats_of_good_files`] found.
+#[derive(Debug, Default)]
+pub struct FileStats {
+    /// The statistics of the files that could be read.
+    pub stats: FeatureStats,
+    /// Position in the list and error of each of the others, in their order.
+    pub failed: Vec<(usize, Error)>,
+}
+
+impl FileStats {
+    /// The statistics, if every file could be read and there was one.
+    ///
+    /// # Errors
+    /// That of the first file in the list that failed; [`Error::NoValues`] for
+    /// an empty list.
+    pub fn whole(self) -> Result<FeatureStats> {
+        if let Some((_, error)) = self.failed.into_iter().next() {
+            return Err(error);
+        }
+        if self.stats.count() == 0 {
+            return Err(Error::NoValues);
+        }
+        Ok(self.stats)
+    }
+}
+
 impl Extractor {
     /// Mean and standard deviation of the log-mel energies of many files, on
     /// rayon's current thread pool, in one pass and without keeping features.
     ///
     /// The bits do not depend on the number of threads. Every file is tried,
     /// and `on_done` hears of each as in
-    /// [`extract_files`](Self::extract_files). The settings' own mean and
-    /// standard deviation play no part.
+    /// [`extract_files`](Self::extract_files), but one bad file makes the
+    /// result an error: [`stats_of_good_files`](Self::stats_of_good_files)
+    /// leaves it out, [`try_stats`](Self::try_stats) stops at it. The settings'
+    /// own mean and standard deviation play no part.
     ///
     /// The script of the original AST differs: it averages the means and the
     /// standard deviations of batches of 1000 clips, each padded to the model's
@@ -143,51 +172,87 @@ impl Extractor {
         counted: CountedFrames,
         on_done: impl Fn(Progress<'_>) + Sync,
     ) -> Result<FeatureStats> {
-        if paths.is_empty() {
-            return Err(Error::NoValues);
-        }
-        let finished = AtomicUsize::new(0);
+        self.all_stats(paths, counted, false, on_done).whole()
+    }
+
+    /// Like [`stats`](Self::stats), but one bad file stops the work: no file
+    /// behind it in the list is started once it is known, as in
+    /// [`try_extract_files`](Self::try_extract_files).
+    ///
+    /// # Errors
+    /// Those of [`stats`](Self::stats).
+    pub fn try_stats<P: AsRef<Path> + Sync>(
+        &self,
+        paths: &[P],
+        counted: CountedFrames,
+        on_done: impl Fn(Progress<'_>) + Sync,
+    ) -> Result<FeatureStats> {
+        self.all_stats(paths, counted, true, on_done).whole()
+    }
+
+    /// Like [`stats`](Self::stats), but bad files are left out of the
+    /// statistics, to the bit as if they were not in the list, and named.
+    #[must_use]
+    pub fn stats_of_good_files<P: AsRef<Path> + Sync>(
+        &self,
+        paths: &[P],
+        counted: CountedFrames,
+        on_done: impl Fn(Progress<'_>) + Sync,
+    ) -> FileStats {
+        self.all_stats(paths, counted, false, on_done)
+    }
+
+    /// Statistics of the files, with `stop` only of those before the first bad
+    /// one.
+    fn all_stats<P: AsRef<Path> + Sync>(
+        &self,
+        paths: &[P],
+        counted: CountedFrames,
+        stop: bool,
+        on_done: impl Fn(Progress<'_>) + Sync,
+    ) -> FileStats {
+        let reporter = Reporter::new(paths.len(), on_done);
+        let first_bad = AtomicUsize::new(usize::MAX);
         let one = |index: usize| {
+            if stop && index > first_bad.load(Ordering::Relaxed) {
+                return None;
+            }
             let path = paths[index].as_ref();
             let result = self.file_stats(path, counted);
-            on_done(Progress {
-                done: finished.fetch_add(1, Ordering::Relaxed) + 1,
-                total: paths.len(),
-                index,
-                path,
-                error: result.as_ref().err(),
-            });
-            result
+            if result.is_err() {
+                first_bad.fetch_min(index, Ordering::Relaxed);
+            }
+            reporter.report(index, path, &result);
+            Some(result)
         };
         // Merging in the list's order is what makes the bits the same on any
         // number of threads.
-        let mut all = Ok(FeatureStats::default());
+        let mut found = FileStats::default();
         for first in (0..paths.len()).step_by(BLOCK) {
             let block = first..(first + BLOCK).min(paths.len());
-            let results: Vec<_> = block.into_par_iter().map(one).collect();
-            for result in results {
-                all = all.and_then(|mut all| {
-                    all.merge(&result?);
-                    Ok(all)
-                });
+            let results: Vec<_> = block.clone().into_par_iter().map(one).collect();
+            for (index, result) in block.zip(results) {
+                match result {
+                    Some(Ok(stats)) => found.stats.merge(&stats),
+                    Some(Err(error)) => found.failed.push((index, error)),
+                    None => {}
+                }
             }
         }
-        all
+        found
     }
 
     /// Statistics of one file.
     fn file_stats(&self, path: &Path, counted: CountedFrames) -> Result<FeatureStats> {
-        let (fbank, max_length) = (&self.config().fbank, self.config().ast.max_length);
-        let audio = self.load(path)?;
+        let max_length = self.config().ast.max_length;
+        let audio = decode(path, &self.config().decode)?;
         // Frames that the model never sees are not worth computing.
-        let reached = fbank.frame_length + (max_length - 1) * fbank.frame_shift;
-        let samples = &audio.samples[..audio.samples.len().min(reached)];
         let log_mel = self
-            .log_mel(samples, audio.sample_rate)
+            .first_log_mel(&audio.samples, audio.sample_rate, max_length)
             .map_err(|error| error.in_file(path))?;
-        let frames = log_mel.nrows().min(max_length);
+        let frames = log_mel.nrows();
         let mut stats = FeatureStats::default();
-        stats.push(log_mel.slice_axis(Axis(0), Slice::from(..frames)));
+        stats.push(log_mel.view());
         if counted == CountedFrames::Padded {
             stats.merge(&FeatureStats {
                 count: ((max_length - frames) * log_mel.ncols()) as u64,

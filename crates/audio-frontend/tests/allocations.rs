@@ -16,8 +16,8 @@ const BLOCK: usize = 1000;
 
 fn stream(rate: u32, frames: usize, hop: usize) -> WindowStream {
     let config = WindowConfig {
-        frames,
-        hop,
+        frames: Some(frames),
+        hop: Some(hop),
         tail: Tail::Pad,
     };
     let extractor = Extractor::new(PipelineConfig::default()).unwrap();
@@ -137,8 +137,8 @@ fn the_windows_of_a_file_need_the_same_memory_for_any_length() {
         let samples: Vec<i16> = noise.iter().map(|x| (x * 3e4) as i16).collect();
         write_wav(&path, &samples, 1, 44_100);
         let config = WindowConfig {
-            frames: 100,
-            hop: 100,
+            frames: Some(100),
+            hop: Some(100),
             tail: Tail::Drop,
         };
         let mut windows = 0;

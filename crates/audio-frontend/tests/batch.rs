@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use audio_frontend::{Error, Extractor, PipelineConfig, Progress, extract_files};
+use audio_frontend::{
+    Error, Extractor, PipelineConfig, Progress, extract_files, try_extract_files,
+};
 use common::{hash_noise, write_wav};
 use ndarray::Array2;
 
@@ -133,6 +135,7 @@ fn a_stopping_batch_of_good_files_equals_the_other_kind() {
         assert_eq!(all.unwrap(), each, "{threads} threads");
         assert_eq!(seen.into_inner(), paths.len());
     }
+    assert_eq!(try_extract_files(&paths, &config(), |_| {}).unwrap(), each);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! The frequency warp moves tones to where a higher or lower voice has them.
 
-use audio_frontend::{Fbank, FbankConfig, FrequencyWarp};
+use audio_frontend::{Error, Fbank, FbankConfig, FrequencyWarp};
 use ndarray::Array2;
 use proptest::prelude::*;
 
@@ -74,5 +74,12 @@ fn settings_and_features_that_do_not_fit_are_errors() {
         ..FbankConfig::default()
     };
     let warp = FrequencyWarp { max_factor: 2.0 };
-    assert!(warp.apply(1, 2, 3, &other, features.view_mut()).is_err());
+    let error = warp.apply(1, 2, 3, &other, features.view_mut());
+    let frames = features.nrows();
+    match error.unwrap_err() {
+        Error::Shape {
+            actual, expected, ..
+        } => assert_eq!((actual, expected), (vec![frames, 128], vec![frames, 64])),
+        other => panic!("{other}"),
+    }
 }

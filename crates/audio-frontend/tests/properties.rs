@@ -3,8 +3,8 @@
 mod common;
 
 use audio_frontend::{
-    AstConfig, Error, Extractor, Fbank, FbankConfig, PipelineConfig, Resampler, SpecAugment,
-    Window, resample,
+    AstConfig, AstFeatures, Error, Extractor, Fbank, FbankConfig, PipelineConfig, Resampler,
+    SpecAugment, Window, resample,
 };
 use common::{bits, pieces, rms, tone};
 use ndarray::{Array2, Axis, Slice};
@@ -78,22 +78,39 @@ proptest! {
         low_freq in 0.0f64..3000.0,
         width in 1.0f64..5000.0,
         window in prop::sample::select(vec![Window::Hann, Window::Povey, Window::Hamming]),
-        x in signal(1200..2500),
+        (log, remove_mean, pre_emphasis) in (any::<bool>(), any::<bool>(), 0.0f32..=1.0),
+        x in prop_oneof![signal(1200..2500), prop::collection::vec(any_finite(), 1200..2500)],
     ) {
         let config = FbankConfig {
             frame_length, frame_shift, num_mel_bins, low_freq, window,
+            log, remove_mean, pre_emphasis,
             high_freq: low_freq + width,
             ..FbankConfig::default()
         };
         let features = Fbank::new(config.clone()).unwrap().compute(&x).unwrap();
         prop_assert_eq!(features.dim(), (config.num_frames(x.len()), num_mel_bins));
         prop_assert!(features.iter().all(|v| v.is_finite()));
+        prop_assert!(log || features.iter().all(|v| *v >= 0.0));
+    }
+
+    #[test]
+    fn a_sample_that_is_not_finite_is_an_error_of_the_filter_bank(
+        x in signal(400..3000), index: usize,
+        value in prop::sample::select(vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY]),
+    ) {
+        let mut x = x;
+        let bad = index % x.len();
+        x[bad] = value;
+        match fbank().compute(&x) {
+            Err(Error::NotFinite { index, .. }) => prop_assert_eq!(index, bad),
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        }
     }
 
     #[test]
     fn the_extractor_never_panics(
         x in prop::collection::vec(prop::num::f32::ANY, 0..1200),
-        rate in 1u32..100_000,
+        rate in prop_oneof![6 => 1u32..100_000, 1 => 700_000u32..900_000, 1 => 0u32..],
         max_length in 1usize..50,
     ) {
         let mut config = PipelineConfig::default();
@@ -107,6 +124,7 @@ proptest! {
             }
             Err(Error::NotFinite { index, .. }) => prop_assert!(!x[index].is_finite()),
             Err(Error::TooShort { samples, .. }) => prop_assert!(samples < 400),
+            Err(Error::Resample { .. }) => prop_assert!(rate == 0 || rate > 768_000),
             Err(other) => return Err(TestCaseError::fail(other.to_string())),
         }
     }
@@ -199,6 +217,32 @@ proptest! {
     }
 
     #[test]
+    fn only_the_samples_that_reach_the_model_count_to_the_bit(
+        x in signal(0..20_000),
+        rate in prop::sample::select(vec![8000u32, 16_000, 22_050, 44_100, 48_000, 1009]),
+        max_length in 1usize..60,
+        bad in prop::option::of(0usize..20_000),
+    ) {
+        let mut x = x;
+        if let Some(value) = bad.and_then(|index| x.get_mut(index)) {
+            *value = f32::NAN;
+        }
+        let mut config = PipelineConfig::default();
+        config.ast.max_length = max_length;
+        let extractor = Extractor::new(config.clone()).unwrap();
+        // The same from the whole signal, in steps.
+        let whole = extractor.log_mel(&x, rate);
+        match (extractor.extract(&x, rate), whole) {
+            (Ok(input), Ok(whole)) => {
+                let wanted = AstFeatures::new(config.ast).unwrap().apply(whole.view());
+                prop_assert_eq!(bits(&input), bits(&wanted));
+            }
+            (Err(a), Err(b)) => prop_assert_eq!(a.to_string(), b.to_string()),
+            other => return Err(TestCaseError::fail(format!("{other:?}"))),
+        }
+    }
+
+    #[test]
     fn masks_have_the_asked_width_and_stay_inside(
         seed: u64, epoch: u64, sample: u64,
         max_bins in 0usize..=64, max_frames in 0usize..=100,
@@ -274,6 +318,34 @@ fn masks_wider_than_the_features_are_an_error() {
     assert!(error.to_string().contains("max_frames"), "{error}");
     let error = SpecAugment::authors().masks(1, 2, 3, (80, 23)).unwrap_err();
     assert!(error.to_string().contains("max_bins"), "{error}");
+
+    SpecAugment::authors().validate().unwrap();
+    for (max_bins, max_frames, field) in [(4097, 0, "max_bins"), (0, 1_000_001, "max_frames")] {
+        let wide = SpecAugment {
+            max_bins,
+            max_frames,
+            ..SpecAugment::default()
+        };
+        let error = wide.validate().unwrap_err().to_string();
+        assert!(error.starts_with(field), "{error}");
+    }
+}
+
+#[test]
+fn energies_without_a_logarithm_are_finite_however_loud_the_clip() {
+    let mut config = PipelineConfig::default();
+    config.fbank.log = false;
+    config.ast.max_length = 10;
+    let extractor = Extractor::new(config).unwrap();
+    for loudest in [1e20, 1e30, f32::MAX] {
+        let x: Vec<f32> = tone(440.0, 1.0, 16_000, 2000);
+        let x: Vec<f32> = x.iter().map(|v| v * loudest).collect();
+        let features = extractor.extract(&x, 16_000).unwrap();
+        assert!(features.iter().all(|v| v.is_finite()), "{loudest}");
+        // At the very end of the range the FFT itself has no values left.
+        let loud = features.iter().any(|v| *v > 1e30);
+        assert!(loud || loudest == f32::MAX, "{loudest}");
+    }
 }
 
 #[test]

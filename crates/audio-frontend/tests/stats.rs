@@ -205,6 +205,48 @@ fn a_bad_file_is_the_error_and_every_file_is_tried() {
 }
 
 #[test]
+fn bad_files_can_be_left_out_to_the_bit_and_are_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = files(&folder, 6);
+    let (mut paths, absent) = (good.clone(), folder.path().join("absent.wav"));
+    paths.insert(2, absent.clone());
+    paths.push(absent.clone());
+    let extractor = extractor(20);
+    let found = extractor.stats_of_good_files(&paths, CountedFrames::Real, |_| ());
+    let wanted = extractor.stats(&good, CountedFrames::Real, |_| ()).unwrap();
+    assert_eq!(found.stats, wanted);
+    let places: Vec<usize> = found.failed.iter().map(|(index, _)| *index).collect();
+    assert_eq!(places, [2, 7]);
+    assert!(found.failed[0].1.to_string().contains("absent.wav"));
+
+    let found = extractor.stats_of_good_files(&[absent], CountedFrames::Real, |_| ());
+    assert_eq!((found.stats.count(), found.failed.len()), (0, 1));
+    assert!(found.whole().unwrap_err().to_string().contains("absent"));
+}
+
+#[test]
+fn stopping_starts_no_file_once_a_failure_is_known() {
+    let folder = tempfile::tempdir().unwrap();
+    let good = files(&folder, 1).remove(0);
+    // In the second block of files, with good ones on both sides.
+    let mut paths = vec![good; 1100];
+    paths[1050] = folder.path().join("absent.wav");
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build();
+    let tried = AtomicUsize::new(0);
+    let count = |_: audio_frontend::Progress<'_>| {
+        tried.fetch_add(1, Ordering::Relaxed);
+    };
+    let run = || extractor(20).try_stats(&paths, CountedFrames::Real, count);
+    let error = pool.unwrap().install(run).unwrap_err();
+    assert!(error.to_string().contains("absent.wav"), "{error}");
+    assert_eq!(tried.into_inner(), 1051);
+
+    let all = extractor(20).stats(&paths[..9], CountedFrames::Padded, |_| ());
+    let stopping = extractor(20).try_stats(&paths[..9], CountedFrames::Padded, |_| ());
+    assert_eq!(all.unwrap(), stopping.unwrap());
+}
+
+#[test]
 fn no_files_are_an_error_that_says_what_to_do() {
     let none: [PathBuf; 0] = [];
     let error = extractor(20).stats(&none, CountedFrames::Real, |_| ());

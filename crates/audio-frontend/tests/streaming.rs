@@ -17,7 +17,11 @@ fn extractor() -> Extractor {
 }
 
 fn windows(frames: usize, hop: usize, tail: Tail) -> WindowConfig {
-    WindowConfig { frames, hop, tail }
+    WindowConfig {
+        frames: Some(frames),
+        hop: Some(hop),
+        tail,
+    }
 }
 
 /// The windows by their definition, from the log-mel energies of the whole
@@ -25,17 +29,18 @@ fn windows(frames: usize, hop: usize, tail: Tail) -> WindowConfig {
 fn expected(whole: &Array2<f32>, config: &WindowConfig) -> Vec<FeatureWindow> {
     let ast = AstFeatures::new(PipelineConfig::default().ast).unwrap();
     let total = whole.nrows();
+    let (frames, hop) = (config.frames.unwrap(), config.hop.unwrap());
     let mut seen = vec![false; total];
     let mut found = Vec::new();
-    for start in (0..total).step_by(config.hop) {
-        let end = (start + config.frames).min(total);
-        let full = start + config.frames <= total;
+    for start in (0..total).step_by(hop) {
+        let end = (start + frames).min(total);
+        let full = start + frames <= total;
         let holds_new = seen[start..end].contains(&false);
         if !full && (config.tail == Tail::Drop || !holds_new) {
             continue;
         }
         seen[start..end].fill(true);
-        let mut features = Array2::zeros((config.frames, whole.ncols()));
+        let mut features = Array2::zeros((frames, whole.ncols()));
         let rows = whole.slice_axis(Axis(0), Slice::from(start..end));
         features.slice_mut(s![..end - start, ..]).assign(&rows);
         ast.normalise(features.view_mut());
@@ -258,6 +263,9 @@ fn a_signal_without_one_frame_is_the_error_of_the_whole_form() {
         assert!(matches!(error, Error::TooShort { .. }), "{error}");
         assert_eq!(error.to_string(), whole.to_string());
         assert!(stream.next_window().is_none());
+        // Asking again does not make it a good signal.
+        let again = stream.finish().unwrap_err();
+        assert_eq!(again.to_string(), whole.to_string());
     }
 }
 
@@ -309,8 +317,46 @@ fn window_settings_are_checked_and_read_from_text() {
         assert!(extractor().window_stream(16_000, &config).is_err());
     }
     let config: WindowConfig = toml::from_str("hop = 1024\ntail = \"drop\"\n").unwrap();
-    assert_eq!(config, windows(1024, 1024, Tail::Drop));
+    let wanted = WindowConfig {
+        frames: None,
+        ..windows(1, 1024, Tail::Drop)
+    };
+    assert_eq!(config, wanted);
+    let text = toml::to_string(&wanted).unwrap();
+    assert_eq!(toml::from_str::<WindowConfig>(&text).unwrap(), wanted);
     assert!(toml::from_str::<WindowConfig>("overlap = 2\n").is_err());
+}
+
+#[test]
+fn windows_have_the_length_of_the_model_unless_told_otherwise() {
+    let mut config = PipelineConfig::default();
+    for (max_length, hop) in [(100, 50), (35, 18), (1, 1)] {
+        config.ast.max_length = max_length;
+        let extractor = Extractor::new(config.clone()).unwrap();
+        let mut stream = extractor
+            .window_stream(16_000, &WindowConfig::default())
+            .unwrap();
+        assert_eq!((stream.frames(), stream.hop()), (max_length, hop));
+        let found = streamed(&mut stream, &hash_noise(32_000), &[1000]);
+        assert!(found.iter().all(|w| w.features.dim() == (max_length, 128)));
+        assert_eq!(found[1].start_frame, hop as u64);
+    }
+}
+
+#[test]
+fn a_stream_built_from_settings_is_that_of_the_extractor() {
+    let (settings, config) = (PipelineConfig::default(), windows(30, 20, Tail::Pad));
+    let samples = hash_noise(50_000);
+    let mut alone =
+        WindowStream::new(settings.fbank, settings.ast, 44_100, config.clone()).unwrap();
+    let mut shared = extractor().window_stream(44_100, &config).unwrap();
+    let found = streamed(&mut alone, &samples, &[1234]);
+    assert_same(&found, &streamed(&mut shared, &samples, &[1234]));
+    let text = format!("{alone:?}");
+    assert!(
+        text.contains("hop: 20") && text.contains("from: 44100"),
+        "{text}"
+    );
 }
 
 #[test]

@@ -9,8 +9,8 @@ use audio_frontend::{
 use common::{bits, fixture, hash_noise, write_wav};
 
 const CONFIG: WindowConfig = WindowConfig {
-    frames: 20,
-    hop: 15,
+    frames: Some(20),
+    hop: Some(15),
     tail: Tail::Pad,
 };
 

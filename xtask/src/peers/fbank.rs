@@ -180,7 +180,7 @@ fn compare(
         return Err(CheckFailed(text).into());
     }
     let found = agreement(&our_values, &peer_values, noise);
-    if found.largest_difference > tolerance {
+    if found.largest_difference.is_nan() || found.largest_difference > tolerance {
         let text = format!(
             "{}: values differ by {:.1e} from {}, at most {tolerance:.1e} is expected",
             case.what, found.largest_difference, case.peer
@@ -198,13 +198,18 @@ fn agreement(ours: &[f32], theirs: &[f32], noise: f32) -> Agreement {
     };
     for (a, b) in ours.iter().zip(theirs) {
         let difference = (a - b).abs();
-        found.largest_with_noise = found.largest_with_noise.max(difference);
-        if *b > noise {
+        found.largest_with_noise = worst(found.largest_with_noise, difference);
+        if *b > noise || b.is_nan() {
             found.compared += 1;
-            found.largest_difference = found.largest_difference.max(difference);
+            found.largest_difference = worst(found.largest_difference, difference);
         }
     }
     found
+}
+
+/// The larger of two, NaN if one is: `f32::max` drops NaN.
+fn worst(a: f32, b: f32) -> f32 {
+    if a.is_nan() || a > b { a } else { b }
 }
 
 /// The turns of all rounds, for each case ours and the peer's.
@@ -411,6 +416,15 @@ mod tests {
         let values = report().cases[0].values.expect("compared");
         assert_eq!((values.largest_difference, values.compared), (0.5, 1));
         assert_eq!(values.largest_with_noise, 1.0);
+    }
+
+    #[test]
+    fn a_value_that_is_not_a_number_is_a_difference_on_either_side() {
+        for (ours, theirs) in [([f32::NAN, 1.0], [1.0; 2]), ([1.0; 2], [f32::NAN, 1.0])] {
+            let found = agreement(&ours, &theirs, NOISE);
+            assert!(found.largest_difference.is_nan() && found.largest_with_noise.is_nan());
+            assert_eq!(found.compared, 2);
+        }
     }
 
     #[test]

@@ -55,8 +55,8 @@ impl FrequencyWarp {
     /// `[T, F]`
     ///
     /// # Errors
-    /// [`Error::Config`] when the setting is out of range or F is not that of
-    /// `fbank`.
+    /// [`Error::Config`] when the setting is out of range, [`Error::Shape`]
+    /// when F is not that of `fbank`.
     pub fn apply(
         &self,
         seed: u64,
@@ -68,8 +68,11 @@ impl FrequencyWarp {
         self.validate()?;
         let bins = features.dim().1;
         if bins != fbank.num_mel_bins || bins == 0 {
-            let expected = format!("{} mel bins per frame", fbank.num_mel_bins);
-            return Err(Error::config("features", bins, expected));
+            return Err(Error::Shape {
+                what: "the features of the frequency warp",
+                actual: features.shape().to_vec(),
+                expected: vec![features.nrows(), fbank.num_mel_bins],
+            });
         }
         let factor = self.factor(seed, epoch, sample);
         if factor == 1.0 {

@@ -10,6 +10,11 @@ use super::random::{keyed_rng, uniform};
 use crate::ast::AstConfig;
 use crate::error::{Error, Result};
 
+/// The most frames that [`AstConfig`] accepts.
+const MOST_FRAMES: usize = 1_000_000;
+/// The most mel bins that [`FbankConfig`](crate::FbankConfig) accepts.
+const MOST_BINS: usize = 4096;
+
 /// Which value masked cells get.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -112,6 +117,28 @@ impl SpecAugment {
         }
     }
 
+    /// Checks the settings, whatever features they are for.
+    ///
+    /// # Errors
+    /// [`Error::Config`] when a mask may be wider than any features: 4096 mel
+    /// bins, 10⁶ frames.
+    pub fn validate(&self) -> Result<()> {
+        self.check((MOST_FRAMES, MOST_BINS))
+    }
+
+    /// Whether masks fit features `[T, F]`.
+    fn check(&self, (frames, bins): (usize, usize)) -> Result<()> {
+        if self.max_bins > bins {
+            let expected = format!("at most F = {bins}");
+            return Err(Error::config("max_bins", self.max_bins, expected));
+        }
+        if self.max_frames > frames {
+            let expected = format!("at most T = {frames}");
+            return Err(Error::config("max_frames", self.max_frames, expected));
+        }
+        Ok(())
+    }
+
     /// Draws the masks of sample `sample` in epoch `epoch`.
     ///
     /// # Shapes
@@ -126,15 +153,8 @@ impl SpecAugment {
         sample: u64,
         shape: (usize, usize),
     ) -> Result<Masks> {
+        self.check(shape)?;
         let (frames, bins) = shape;
-        if self.max_bins > bins {
-            let expected = format!("at most F = {bins}");
-            return Err(Error::config("max_bins", self.max_bins, expected));
-        }
-        if self.max_frames > frames {
-            let expected = format!("at most T = {frames}");
-            return Err(Error::config("max_frames", self.max_frames, expected));
-        }
         let mut rng = keyed_rng(seed, epoch, sample, b"specaug1");
         Ok(Masks {
             bins: draw_mask(&mut rng, self.max_bins, bins),

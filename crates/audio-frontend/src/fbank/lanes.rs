@@ -27,6 +27,17 @@ pub(super) fn ln(x: f32) -> f32 {
     e * LN_2_HIGH + (2.0 * s + (s * z * series + e * LN_2_LOW))
 }
 
+/// Energies, which are no less than 0, beyond f32 to its end and NaN to 0.
+pub(super) fn limit(values: &mut [[f32; LANES]]) {
+    for lane in values.as_flattened_mut() {
+        *lane = if lane.is_nan() {
+            0.0
+        } else {
+            lane.min(f32::MAX)
+        };
+    }
+}
+
 /// ln(max(x, floor)) in place. NaN and values beyond f32 are taken to the
 /// nearest end of the range, so the result is always finite.
 pub(super) fn ln_floored(values: &mut [[f32; LANES]], floor: f32) {

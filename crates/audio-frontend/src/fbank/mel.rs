@@ -34,18 +34,23 @@ pub(super) struct MelBank {
 
 impl MelBank {
     pub(super) fn new(config: &FbankConfig) -> Self {
+        let axis = MelAxis::new(config);
         let mut bands = Vec::with_capacity(config.num_mel_bins);
         let mut weights = Vec::new();
-        for row in filter_weights(config).outer_iter() {
-            let filled = |w: &f64| *w > 0.0;
-            let first_bin = row.iter().position(filled).unwrap_or(0);
-            let len = row.iter().skip(first_bin).take_while(|w| filled(w)).count();
+        for filter in 0..config.num_mel_bins {
+            let offset = weights.len();
+            // Positions rise with the bin, so the bins a filter begins after
+            // come first. The dense matrix would be 1 GB at the largest sizes.
+            let begun = |position: f64| position - filter as f64 > 0.0;
+            let first_bin = axis.positions.partition_point(|&p| !begun(p));
+            let rest = first_bin..axis.positions.len();
+            let filled = rest.map(|bin| axis.weight(filter, bin));
+            weights.extend(filled.take_while(|w| *w > 0.0).map(|w| w as f32));
             bands.push(Band {
                 first_bin,
-                offset: weights.len(),
-                len,
+                offset,
+                len: weights.len() - offset,
             });
-            weights.extend(row.iter().skip(first_bin).take(len).map(|&w| w as f32));
         }
         Self { bands, weights }
     }
@@ -70,12 +75,62 @@ impl MelBank {
 
 /// The filters as a dense f64 matrix `[F, fft_len / 2]`.
 pub(super) fn filter_weights(config: &FbankConfig) -> Array2<f64> {
-    let fft_len = config.fft_len();
-    let bin_width = f64::from(config.sample_rate) / fft_len as f64;
-    let low = hz_to_mel(config.low_freq);
-    let step = (hz_to_mel(config.high_freq) - low) / (config.num_mel_bins + 1) as f64;
-    Array2::from_shape_fn((config.num_mel_bins, fft_len / 2), |(filter, bin)| {
-        let position = (hz_to_mel(bin_width * bin as f64) - low) / step - filter as f64;
+    let axis = MelAxis::new(config);
+    let shape = (config.num_mel_bins, axis.positions.len());
+    Array2::from_shape_fn(shape, |(filter, bin)| axis.weight(filter, bin))
+}
+
+/// Where the FFT bins lie on the mel scale.
+struct MelAxis {
+    /// (mel(f) - mel(low)) / Δ of each bin below the Nyquist frequency.
+    positions: Vec<f64>,
+}
+
+impl MelAxis {
+    fn new(config: &FbankConfig) -> Self {
+        let fft_len = config.fft_len();
+        let bin_width = f64::from(config.sample_rate) / fft_len as f64;
+        let low = hz_to_mel(config.low_freq);
+        let step = (hz_to_mel(config.high_freq) - low) / (config.num_mel_bins + 1) as f64;
+        let position = |bin: usize| (hz_to_mel(bin_width * bin as f64) - low) / step;
+        Self {
+            positions: (0..fft_len / 2).map(position).collect(),
+        }
+    }
+
+    fn weight(&self, filter: usize, bin: usize) -> f64 {
+        let position = self.positions[bin] - filter as f64;
         position.min(2.0 - position).max(0.0)
-    })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stored_weights_are_the_dense_matrix_without_its_zeros() {
+        let plain = FbankConfig::default();
+        // As narrow as f64 allows: all bins at one point of the mel scale.
+        let narrow = FbankConfig {
+            low_freq: 1000.0,
+            high_freq: 1000.0_f64.next_up(),
+            ..FbankConfig::default()
+        };
+        let crowded = FbankConfig {
+            num_mel_bins: 700,
+            frame_length: 3,
+            ..FbankConfig::default()
+        };
+        for config in [plain, narrow, crowded] {
+            let bank = MelBank::new(&config);
+            let mut dense = Array2::zeros((config.num_mel_bins, config.fft_len() / 2));
+            for (mut row, band) in dense.outer_iter_mut().zip(&bank.bands) {
+                for i in 0..band.len {
+                    row[band.first_bin + i] = bank.weights[band.offset + i];
+                }
+            }
+            assert_eq!(dense, filter_weights(&config).mapv(|w| w as f32));
+        }
+    }
 }

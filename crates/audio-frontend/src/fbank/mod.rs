@@ -4,6 +4,7 @@ mod config;
 mod lanes;
 mod mel;
 
+use std::fmt;
 use std::sync::Arc;
 
 use ndarray::{Array2, ArrayViewMut2};
@@ -15,7 +16,7 @@ pub(crate) use lanes::LANES;
 use mel::MelBank;
 pub use mel::hz_to_mel;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_finite};
 
 /// Log-mel energies of a mono signal, as Kaldi and
 /// `torchaudio.compliance.kaldi.fbank` compute them.
@@ -28,7 +29,8 @@ use crate::error::{Error, Result};
 /// Samples are expected in [-1, 1]. Kaldi's own tools read 16-bit integers
 /// unscaled, which adds 2 ln 2¹⁵ = 20.79 to every value above the floor.
 /// Any finite sample is accepted; where energies leave the range of f32
-/// (samples beyond about 1e16) the result is finite but means nothing.
+/// (samples beyond about 1e16) the result is finite, with or without the
+/// logarithm, but means nothing. Samples that are not finite are an error.
 ///
 /// The tables are computed in f64 and stored in f32; the signal is f32
 /// throughout. A frame's values depend on its own samples only, to the bit.
@@ -98,7 +100,8 @@ impl Fbank {
     /// `[samples]` to `[T, F]`, T by [`FbankConfig::num_frames`]
     ///
     /// # Errors
-    /// [`Error::TooShort`] when there is not one whole frame.
+    /// [`Error::TooShort`] when there is not one whole frame,
+    /// [`Error::NotFinite`].
     pub fn compute(&self, samples: &[f32]) -> Result<Array2<f32>> {
         let frames = self.config.num_frames(samples.len());
         let mut output = Array2::zeros((frames, self.config.num_mel_bins));
@@ -113,8 +116,21 @@ impl Fbank {
     ///
     /// # Errors
     /// [`Error::TooShort`] when there is not one whole frame,
-    /// [`Error::Shape`] when `output` has other columns or too many rows.
+    /// [`Error::Shape`] when `output` has other columns or too many rows,
+    /// [`Error::NotFinite`] for any of `samples`.
     pub fn compute_into(
+        &self,
+        samples: &[f32],
+        scratch: &mut FbankScratch,
+        output: ArrayViewMut2<f32>,
+    ) -> Result<()> {
+        check_finite(samples)?;
+        self.compute_finite(samples, scratch, output)
+    }
+
+    /// [`compute_into`](Self::compute_into) where the caller knows that
+    /// `samples` are finite.
+    pub(crate) fn compute_finite(
         &self,
         samples: &[f32],
         scratch: &mut FbankScratch,
@@ -139,7 +155,7 @@ impl Fbank {
         Ok(())
     }
 
-    /// [`compute_into`](Self::compute_into) where the caller knows that
+    /// [`compute_finite`](Self::compute_finite) where the caller knows that
     /// `samples` hold as many frames as `output` has rows, of F columns.
     pub(crate) fn fill(
         &self,
@@ -157,6 +173,8 @@ impl Fbank {
             self.mel.project(&scratch.power, &mut scratch.energies);
             if self.config.log {
                 lanes::ln_floored(&mut scratch.energies, self.config.log_floor);
+            } else {
+                lanes::limit(&mut scratch.energies);
             }
             for lane in 0..lanes {
                 let row = output.row_mut(first + lane);
@@ -194,6 +212,23 @@ impl Fbank {
         for (power, bin) in scratch.power.iter_mut().zip(&scratch.spectrum) {
             power[lane] = bin.re * bin.re + bin.im * bin.im;
         }
+    }
+}
+
+impl fmt::Debug for Fbank {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fbank")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for FbankScratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FbankScratch")
+            .field("fft_len", &self.frame.len())
+            .field("num_mel_bins", &self.energies.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -8,15 +8,19 @@ use crate::error::{Error, Result};
 ///
 /// Window k holds frames k·hop to k·hop + frames - 1. With a hop below
 /// `frames` windows overlap; with a hop above it the frames between two
-/// windows are skipped and not computed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// windows are skipped and not computed. The default is windows that the
+/// extractor's model takes, each overlapping the one before by half.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct WindowConfig {
-    /// Frames of a window: what the model takes. Default 1024 (10.24 s).
-    pub frames: usize,
-    /// Frames from the start of one window to the start of the next. Default
-    /// 512 (5.12 s).
-    pub hop: usize,
+    /// Frames of a window, 1 to 10⁶. Default: what the model takes,
+    /// [`AstConfig::max_length`](crate::AstConfig::max_length).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frames: Option<usize>,
+    /// Frames from the start of one window to the start of the next, 1 to 10⁶.
+    /// Default: half of a window, rounded up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hop: Option<usize>,
     /// What becomes of frames that do not fill a window. Default
     /// [`Tail::Pad`].
     pub tail: Tail,
@@ -35,24 +39,30 @@ pub enum Tail {
     Drop,
 }
 
-impl Default for WindowConfig {
-    fn default() -> Self {
-        Self {
-            frames: 1024,
-            hop: 512,
-            tail: Tail::Pad,
-        }
-    }
-}
-
 impl WindowConfig {
+    /// Frames of a window for a model that takes `max_length` frames.
+    #[must_use]
+    pub fn frames_or(&self, max_length: usize) -> usize {
+        self.frames.unwrap_or(max_length)
+    }
+
+    /// Frames from one window to the next for a model that takes `max_length`
+    /// frames.
+    #[must_use]
+    pub fn hop_or_half(&self, max_length: usize) -> usize {
+        self.hop
+            .unwrap_or_else(|| self.frames_or(max_length).div_ceil(2))
+    }
+
     /// Checks every field.
     ///
     /// # Errors
     /// [`Error::Config`] names the first field that is out of range.
     pub fn validate(&self) -> Result<()> {
         for (field, value) in [("frames", self.frames), ("hop", self.hop)] {
-            if !(1..=1_000_000).contains(&value) {
+            if let Some(value) = value
+                && !(1..=1_000_000).contains(&value)
+            {
                 return Err(Error::config(field, value, "1 to 1000000 frames"));
             }
         }

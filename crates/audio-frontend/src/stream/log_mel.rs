@@ -37,10 +37,12 @@ pub struct LogMelStream {
 
 impl LogMelStream {
     /// A stream of samples at `sample_rate` Hz.
+    /// [`Extractor::log_mel_stream`](crate::Extractor::log_mel_stream) shares
+    /// the filter bank's tables instead of computing them.
     ///
     /// # Errors
-    /// [`Error::Config`] when `config` is not valid, [`Error::Resample`] when
-    /// the rate is zero.
+    /// [`Error::Config`] when `config` is not valid, and those of
+    /// [`Resampler::new`] about the rate.
     pub fn new(config: FbankConfig, sample_rate: u32) -> Result<Self> {
         Self::with_fbank(Fbank::new(config)?, sample_rate)
     }
@@ -88,19 +90,19 @@ impl LogMelStream {
         Ok(())
     }
 
-    /// Ends the signal; the frames still missing become ready.
+    /// Ends the signal; the frames still missing become ready. A second call
+    /// does nothing but give the same answer.
     ///
     /// # Errors
     /// [`Error::TooShort`] when the whole signal holds not one frame.
     pub fn finish(&mut self) -> Result<()> {
-        if self.finished {
-            return Ok(());
+        if !self.finished {
+            self.finished = true;
+            let before = self.signal.values.len();
+            self.resampler.finish(&mut self.signal.values)?;
+            self.received += (self.signal.values.len() - before) as u64;
+            self.drop_passed();
         }
-        self.finished = true;
-        let before = self.signal.values.len();
-        self.resampler.finish(&mut self.signal.values)?;
-        self.received += (self.signal.values.len() - before) as u64;
-        self.drop_passed();
         let needed = self.config().frame_length;
         if self.received < needed as u64 {
             return Err(Error::TooShort {
@@ -186,6 +188,17 @@ impl LogMelStream {
         let now = self.to_drop.min(waiting);
         self.signal.drop_front(now as usize);
         self.to_drop -= now;
+    }
+}
+
+impl std::fmt::Debug for LogMelStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogMelStream")
+            .field("fbank", &self.fbank)
+            .field("resampler", &self.resampler)
+            .field("next_frame", &self.next_frame)
+            .field("finished", &self.finished)
+            .finish_non_exhaustive()
     }
 }
 

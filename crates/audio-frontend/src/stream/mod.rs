@@ -22,20 +22,21 @@ impl Extractor {
     /// `sample_rate` Hz, neither cut into windows nor normalised.
     ///
     /// # Errors
-    /// [`Error::Resample`](crate::Error::Resample) when the rate is zero.
+    /// Those of [`Resampler::new`](crate::Resampler::new) about the rate.
     pub fn log_mel_stream(&self, sample_rate: u32) -> Result<LogMelStream> {
         LogMelStream::with_fbank(self.fbank().clone(), sample_rate)
     }
 
     /// Windows of features of a signal that arrives piece by piece at
-    /// `sample_rate` Hz.
+    /// `sample_rate` Hz. Unless `config` says otherwise they have the length
+    /// the model takes.
     ///
     /// # Errors
-    /// [`Error::Config`](crate::Error::Config) when `config` is not valid,
-    /// [`Error::Resample`](crate::Error::Resample) when the rate is zero.
+    /// [`Error::Config`](crate::Error::Config) when `config` is not valid, and
+    /// those of [`Resampler::new`](crate::Resampler::new) about the rate.
     pub fn window_stream(&self, sample_rate: u32, config: &WindowConfig) -> Result<WindowStream> {
         let log_mel = self.log_mel_stream(sample_rate)?;
-        WindowStream::new(log_mel, self.ast().clone(), config.clone())
+        WindowStream::with_log_mel(log_mel, self.ast().clone(), config.clone())
     }
 
     /// An iterator over the windows of a signal that `source` gives block by
@@ -56,10 +57,19 @@ impl Extractor {
     /// An iterator over the windows of an audio file, which is decoded as it
     /// goes.
     ///
+    /// The [`Limits`](crate::Limits) of the extractor's settings hold, though
+    /// memory does not grow with the file: by default a file of more than an
+    /// hour, or of more than 400 million samples over all channels, is
+    /// [`Error::Limit`](crate::Error::Limit). Raise both for longer ones.
+    ///
     /// ```no_run
     /// use audio_frontend::{Extractor, PipelineConfig, WindowConfig};
     ///
-    /// let extractor = Extractor::new(PipelineConfig::default())?;
+    /// let mut config = PipelineConfig::default();
+    /// // A day in stereo at 48 kHz; the defaults end at an hour.
+    /// config.decode.limits.max_seconds = 24.0 * 3600.0;
+    /// config.decode.limits.max_samples = 24 * 3600 * 48_000 * 2;
+    /// let extractor = Extractor::new(config)?;
     /// for window in extractor.windows_of_file("day.flac", &WindowConfig::default())? {
     ///     let window = window?;
     ///     println!("{:.2} s: {:?}", window.start_seconds, window.features.dim());

@@ -5,9 +5,9 @@ use ndarray::{Array2, Axis};
 use super::config::{Tail, WindowConfig};
 use super::log_mel::LogMelStream;
 use super::rows::Rows;
-use crate::ast::AstFeatures;
+use crate::ast::{AstConfig, AstFeatures};
 use crate::error::Result;
-use crate::fbank::LANES;
+use crate::fbank::{FbankConfig, LANES};
 
 /// Model input of one stretch of a longer signal.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,12 +18,13 @@ pub struct FeatureWindow {
     pub start_seconds: f64,
     /// Frames of the signal in it; the rows after them are padding.
     pub frames: usize,
-    /// `[frames, F]` by [`WindowConfig::frames`], normalised.
+    /// `[frames, F]` by [`WindowStream::frames`], normalised.
     pub features: Array2<f32>,
 }
 
 /// Windows of features of a signal that arrives piece by piece, as from a
-/// microphone. Made by [`Extractor::window_stream`](crate::Extractor::window_stream).
+/// microphone. Made by [`Extractor::window_stream`](crate::Extractor::window_stream)
+/// or [`new`](Self::new).
 ///
 /// [`push`](Self::push) what has arrived and take windows with
 /// [`next_window`](Self::next_window) until there is none; at the end of the
@@ -33,7 +34,7 @@ pub struct FeatureWindow {
 /// use audio_frontend::{Extractor, PipelineConfig, WindowConfig};
 ///
 /// let extractor = Extractor::new(PipelineConfig::default())?;
-/// let config = WindowConfig { frames: 100, hop: 50, ..WindowConfig::default() };
+/// let config = WindowConfig { frames: Some(100), ..WindowConfig::default() };
 /// let mut stream = extractor.window_stream(16_000, &config)?;
 /// let mut starts = Vec::new();
 /// for _ in 0..20 {
@@ -68,6 +69,10 @@ pub struct WindowStream {
     log_mel: LogMelStream,
     ast: AstFeatures,
     config: WindowConfig,
+    /// Frames of a window.
+    frames: usize,
+    /// Frames from one window to the next.
+    hop: usize,
     /// Normalised frames from `start` on.
     rows: Rows,
     /// First frame of the next window.
@@ -77,15 +82,37 @@ pub struct WindowStream {
 }
 
 impl WindowStream {
-    pub(super) fn new(
+    /// A stream of samples at `sample_rate` Hz.
+    /// [`Extractor::window_stream`](crate::Extractor::window_stream) shares the
+    /// filter bank's tables instead of computing them.
+    ///
+    /// # Errors
+    /// [`Error::Config`](crate::Error::Config) when one of the settings is not
+    /// valid, and those of [`Resampler::new`](crate::Resampler::new) about the
+    /// rate.
+    pub fn new(
+        fbank: FbankConfig,
+        ast: AstConfig,
+        sample_rate: u32,
+        config: WindowConfig,
+    ) -> Result<Self> {
+        let log_mel = LogMelStream::new(fbank, sample_rate)?;
+        Self::with_log_mel(log_mel, AstFeatures::new(ast)?, config)
+    }
+
+    pub(super) fn with_log_mel(
         log_mel: LogMelStream,
         ast: AstFeatures,
         config: WindowConfig,
     ) -> Result<Self> {
         config.validate()?;
+        let max_length = ast.config().max_length;
+        let frames = config.frames_or(max_length);
         // Whole groups of lanes may reach past the window's end.
-        let most = config.frames + LANES - 1;
+        let most = frames + LANES - 1;
         Ok(Self {
+            frames,
+            hop: config.hop_or_half(max_length),
             rows: Rows::new(most, log_mel.config().num_mel_bins),
             log_mel,
             ast,
@@ -99,6 +126,18 @@ impl WindowStream {
     #[must_use]
     pub fn config(&self) -> &WindowConfig {
         &self.config
+    }
+
+    /// Frames of a window.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.frames
+    }
+
+    /// Frames from the start of one window to the start of the next.
+    #[must_use]
+    pub fn hop(&self) -> usize {
+        self.hop
     }
 
     /// The longest time in seconds the resampler keeps a sample back; 0 where
@@ -119,7 +158,8 @@ impl WindowStream {
         self.log_mel.push(samples)
     }
 
-    /// Ends the signal; the windows still missing can be taken.
+    /// Ends the signal; the windows still missing can be taken. A second call
+    /// does nothing but give the same answer.
     ///
     /// # Errors
     /// [`Error::TooShort`](crate::Error::TooShort) when the whole signal is
@@ -149,8 +189,8 @@ impl WindowStream {
     pub fn next_window(&mut self) -> Option<FeatureWindow> {
         self.compute_rows();
         let filled = self.rows.len();
-        if filled >= self.config.frames {
-            return Some(self.cut(self.config.frames));
+        if filled >= self.frames {
+            return Some(self.cut(self.frames));
         }
         let pad = self.config.tail == Tail::Pad && self.log_mel.is_finished();
         let is_new = filled > 0 && self.start + filled as u64 > self.given;
@@ -161,7 +201,7 @@ impl WindowStream {
     /// else whole groups of lanes only, as a lane left empty costs as much as
     /// a full one.
     fn compute_rows(&mut self) {
-        let missing = self.config.frames.saturating_sub(self.rows.len());
+        let missing = self.frames.saturating_sub(self.rows.len());
         let ready = self.log_mel.ready();
         let run = if missing == 0 {
             0
@@ -180,7 +220,7 @@ impl WindowStream {
     /// `missing`, or up to a full group more where the next window begins
     /// before this one's end or at it.
     fn whole_groups(&self, missing: usize) -> usize {
-        if self.config.hop > self.config.frames {
+        if self.hop > self.frames {
             return missing;
         }
         missing.next_multiple_of(LANES)
@@ -188,7 +228,7 @@ impl WindowStream {
 
     /// The next window from the first `frames` rows, and moves on by a hop.
     fn cut(&mut self, frames: usize) -> FeatureWindow {
-        let shape = (self.config.frames, self.log_mel.config().num_mel_bins);
+        let shape = (self.frames, self.log_mel.config().num_mel_bins);
         let mut features = Array2::zeros(shape);
         let (mut signal, padding) = features.view_mut().split_at(Axis(0), frames);
         signal.assign(&self.rows.front(frames));
@@ -199,15 +239,28 @@ impl WindowStream {
             frames,
             features,
         };
-        self.given = self.start + self.config.frames as u64;
-        self.start += self.config.hop as u64;
-        let dropped = self.rows.drop_front(self.config.hop);
-        self.log_mel.skip((self.config.hop - dropped) as u64);
+        self.given = self.start + self.frames as u64;
+        self.start += self.hop as u64;
+        let dropped = self.rows.drop_front(self.hop);
+        self.log_mel.skip((self.hop - dropped) as u64);
         window
     }
 
     fn seconds(&self, frame: u64) -> f64 {
         let config = self.log_mel.config();
         frame as f64 * config.frame_shift as f64 / f64::from(config.sample_rate)
+    }
+}
+
+impl std::fmt::Debug for WindowStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WindowStream")
+            .field("log_mel", &self.log_mel)
+            .field("ast", &self.ast)
+            .field("frames", &self.frames)
+            .field("hop", &self.hop)
+            .field("tail", &self.config.tail)
+            .field("start", &self.start)
+            .finish_non_exhaustive()
     }
 }

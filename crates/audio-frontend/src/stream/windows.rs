@@ -49,7 +49,7 @@ impl SampleSource for AudioReader {
 /// use audio_frontend::{Extractor, PipelineConfig, WindowConfig};
 ///
 /// let extractor = Extractor::new(PipelineConfig::default())?;
-/// let config = WindowConfig { frames: 100, hop: 100, ..WindowConfig::default() };
+/// let config = WindowConfig { frames: Some(100), hop: Some(100), ..WindowConfig::default() };
 /// let samples = vec![0.1; 3 * 44_100]; // 3 s: 298 frames of 10 ms
 /// for window in extractor.windows(samples.chunks(4096), 44_100, &config)? {
 ///     let window = window?;
@@ -113,6 +113,16 @@ impl<S: SampleSource> Iterator for Windows<S> {
             }
         }
         None
+    }
+}
+
+impl<S> std::fmt::Debug for Windows<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Windows")
+            .field("stream", &self.stream)
+            .field("path", &self.path)
+            .field("failed", &self.failed)
+            .finish_non_exhaustive()
     }
 }
 

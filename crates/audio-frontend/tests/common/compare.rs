@@ -15,13 +15,20 @@ pub struct Errors {
     pub cells: usize,
 }
 
+/// The larger of two, NaN if one is: `f64::max` drops NaN, and with it the
+/// difference that matters most.
+pub fn worst(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
+}
+
 /// Compares the cells where `theirs` is above `noise`.
 pub fn errors(ours: &Array2<f32>, theirs: &Array2<f32>, noise: f32) -> Errors {
     assert_eq!(ours.dim(), theirs.dim());
-    let loud = ours.iter().zip(theirs).filter(|(_, t)| **t > noise);
+    let quiet = |t: f32| t <= noise; // NaN is not quiet
+    let loud = ours.iter().zip(theirs).filter(|(_, t)| !quiet(**t));
     let differences = loud.map(|(o, t)| f64::from((o - t).abs()));
-    let (largest, sum, cells) = differences.fold((0.0, 0.0, 0), |(worst, sum, n), e| {
-        (e.max(worst), sum + e, n + 1)
+    let (largest, sum, cells) = differences.fold((0.0, 0.0, 0), |(largest, sum, n), e| {
+        (worst(largest, e), sum + e, n + 1)
     });
     let mean = sum / f64::from(cells.max(1));
     Errors {

@@ -159,5 +159,5 @@ pub fn write_float_wav(path: &Path, samples: &[f32]) {
 pub fn largest_difference(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let differences = a.iter().zip(b).map(|(a, b)| f64::from((a - b).abs()));
-    differences.fold(0.0, f64::max)
+    differences.fold(0.0, compare::worst)
 }
