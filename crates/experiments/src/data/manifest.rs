@@ -13,6 +13,9 @@ use serde::{Deserialize, Serialize};
 use super::error::DataError;
 use super::toml_error::explain;
 
+/// Most folds of a split.
+const MAX_FOLDS: usize = 1000;
+
 /// One data set, as written in `datasets/<name>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -116,7 +119,8 @@ pub enum SplitSpec {
     GroupKFold {
         /// Group no value of which is in two parts, for example `speaker`.
         group: String,
-        /// Number of buckets and of folds, at least 3.
+        /// Number of buckets and of folds: 3 to 1000, and no more than `group`
+        /// has values.
         folds: usize,
         /// Seed of the deal.
         #[serde(default)]
@@ -298,6 +302,11 @@ impl SplitSpec {
                 if *folds < 3 {
                     return Err(format!(
                         "`split.folds` is {folds}; training, validation and test need at least 3"
+                    ));
+                }
+                if *folds > MAX_FOLDS {
+                    return Err(format!(
+                        "`split.folds` is {folds}; every fold is a training of its own, use at most {MAX_FOLDS}"
                     ));
                 }
                 let mut names = BTreeSet::new();
