@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use audio_frontend::Channels;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
@@ -167,6 +168,10 @@ pub struct Defaults {
     pub batch: usize,
     /// Passes over the training part.
     pub epochs: usize,
+    /// Which channels a run with `compat = paper` takes, where the paper's
+    /// authors do not mix them down: `first`. All other runs mix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper_channels: Option<Channels>,
 }
 
 impl Manifest {
