@@ -1,5 +1,5 @@
 //! Criterion benchmarks: `cargo bench -p benches --bench frontend` (decode,
-//! resample, log-mel, whole files) and `--bench routing` (every router, forward
+//! resample, log-mel, whole files, streams) and `--bench routing` (every router, forward
 //! and backward). `peers/` holds the programs of `cargo xtask bench-peers`.
 //! This library makes the signals they share.
 

@@ -1,10 +1,18 @@
 //! The audio front end: decoding, resampling, log-mel energies, the whole way
-//! from a file to the model's input, and many files on one and two threads.
+//! from a file to the model's input, streams of windows, and many files on one
+//! and two threads.
+//!
+//! Compressed files are made with the ffmpeg that `SOFT_MOA_FFMPEG` names or
+//! the one on PATH; without it, and where it lacks an encoder, they are left
+//! out and named.
 
 use std::hint::black_box;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use audio_frontend::{DecodeConfig, Extractor, Fbank, FbankConfig, Resampler, decode};
+use audio_frontend::{
+    DecodeConfig, Extractor, Fbank, FbankConfig, Resampler, WindowConfig, decode,
+};
 use benches::{noise, write_wav};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
@@ -12,6 +20,19 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 const SECONDS: usize = 10;
 /// Files of a batch.
 const BATCH: usize = 32;
+/// Samples that a live source gives at a time.
+const BLOCK: usize = 4096;
+/// Name, file ending and encoder of every compressed file, made of 10 s at
+/// 44.1 kHz, stereo where the name does not say otherwise.
+const COMPRESSED: [(&str, &str, &str); 7] = [
+    ("flac_16k_mono", "flac", "-ac 1 -ar 16000 -c:a flac"),
+    ("flac_44k_stereo", "flac", "-c:a flac"),
+    ("ogg_44k_stereo", "ogg", "-c:a libvorbis -q:a 4"),
+    ("mp3_44k_stereo", "mp3", "-c:a libmp3lame -b:a 128k"),
+    ("aac_m4a_44k_stereo", "m4a", "-c:a aac -b:a 128k"),
+    ("alac_m4a_44k_stereo", "m4a", "-c:a alac"),
+    ("aiff_44k_stereo", "aiff", "-c:a pcm_s16be"),
+];
 
 /// Two WAV files in a temporary folder, which goes with this value.
 struct Clips {
@@ -44,24 +65,48 @@ impl Drop for Clips {
     }
 }
 
-/// Files to samples. Throughput in frames (samples per channel), because the
-/// compressed files, fixtures of the front end's tests, are shorter.
+/// The compressed files that can be made here, with their names.
+fn compressed(clips: &Clips) -> Vec<(&'static str, PathBuf)> {
+    let named = std::env::var_os("SOFT_MOA_FFMPEG");
+    let program = named.unwrap_or_else(|| "ffmpeg".into());
+    let mut made = Vec::new();
+    for (name, ending, encoder) in COMPRESSED {
+        let path = clips.folder.join(format!("{name}.{ending}"));
+        let mut command = Command::new(&program);
+        command.args(["-nostdin", "-loglevel", "error", "-y", "-i"]);
+        command.arg(&clips.at_44k).args(["-ac", "2"]);
+        command.args(encoder.split_whitespace()).arg(&path);
+        match command.output() {
+            Ok(output) if output.status.success() => made.push((name, path)),
+            Ok(output) => {
+                let complaint = String::from_utf8_lossy(&output.stderr);
+                eprintln!("left out: decode/{name}: {}", complaint.trim());
+            }
+            Err(error) => eprintln!(
+                "left out: decode/{name}: {}: {error}",
+                program.to_string_lossy()
+            ),
+        }
+    }
+    made
+}
+
+/// Files to samples. Throughput in frames (samples per channel), because rates
+/// differ. The last is a fixture of the front end's tests and a fraction of a
+/// second long: the time to open a file.
 fn decoding(criterion: &mut Criterion) {
     let clips = Clips::new("decode");
     let fixtures =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/audio-frontend/tests/fixtures");
     let settings = DecodeConfig::default();
     let mut group = criterion.benchmark_group("decode");
-    for (name, path) in [
+    let mut files = vec![
         ("wav_16k_mono", clips.at_16k.clone()),
         ("wav_44k_mono", clips.at_44k.clone()),
-        ("flac_16k_stereo", fixtures.join("stereo_16k_16bit.flac")),
-        (
-            "flac_48k_stereo_24bit",
-            fixtures.join("stereo_48k_24bit.flac"),
-        ),
-        ("ogg_44k_stereo", fixtures.join("stereo_44k.ogg")),
-    ] {
+    ];
+    files.extend(compressed(&clips));
+    files.push(("short_flac_48k", fixtures.join("stereo_48k_24bit.flac")));
+    for (name, path) in files {
         let frames = decode(&path, &settings)
             .expect("the file is valid")
             .samples
@@ -131,6 +176,51 @@ fn features(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The path of long recordings and live sources, to windows with the default
+/// settings; throughput in seconds of audio.
+fn streams(criterion: &mut Criterion) {
+    let clips = Clips::new("stream");
+    let extractor = Extractor::new(Default::default()).expect("the defaults are valid");
+    let windows = WindowConfig::default();
+    let mut group = criterion.benchmark_group("stream_10s");
+    group.throughput(Throughput::Elements(SECONDS as u64));
+    for (name, rate) in [("window_stream_16k", 16_000), ("window_stream_44k", 44_100)] {
+        let samples = noise(SECONDS, rate as usize);
+        let mut stream = extractor
+            .window_stream(rate, &windows)
+            .expect("the settings are valid");
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                stream.reset();
+                for block in black_box(&samples).chunks(BLOCK) {
+                    stream.push(block).expect("the samples are valid");
+                    while let Some(window) = stream.next_window() {
+                        black_box(window);
+                    }
+                }
+                stream.finish().expect("it is long enough");
+                while let Some(window) = stream.next_window() {
+                    black_box(window);
+                }
+            });
+        });
+    }
+    for (name, path) in [
+        ("windows_of_file_16k", &clips.at_16k),
+        ("windows_of_file_44k", &clips.at_44k),
+    ] {
+        group.bench_function(name, |b| {
+            b.iter(|| {
+                let windows = extractor.windows_of_file(black_box(path), &windows);
+                for window in windows.expect("the file is valid") {
+                    black_box(window.expect("the file is valid"));
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
 /// Many files on a pool of one thread and of two; throughput in files.
 fn batches(criterion: &mut Criterion) {
     let clips = Clips::new("batch");
@@ -148,5 +238,5 @@ fn batches(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, decoding, resampling, features, batches);
+criterion_group!(benches, decoding, resampling, features, streams, batches);
 criterion_main!(benches);

@@ -3,9 +3,11 @@
 use crate::cli::{Profile, TestArgs};
 use crate::errors::CheckFailed;
 use crate::paths::Paths;
+use crate::pip::Pip;
 use crate::process::check;
 use crate::{bench, data, ffmpeg, libtorch, smoke, tidy};
 use anyhow::{Context, Result, bail};
+use std::fmt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,8 +15,40 @@ use std::time::{Duration, Instant};
 struct Step {
     name: &'static str,
     time: Duration,
-    passed: bool,
+    verdict: Verdict,
 }
+
+/// How a step ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    Passed,
+    Failed,
+    /// What it is for could not be checked, for this reason.
+    Skipped(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passed => f.write_str("passed"),
+            Self::Failed => f.write_str("FAILED"),
+            Self::Skipped(reason) => write!(f, "SKIPPED: {reason}"),
+        }
+    }
+}
+
+/// A step ends with this error where something is lacking that only makes the
+/// checks fewer: the summary has to say so.
+#[derive(Debug)]
+struct Skipped(String);
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skipped {}
 
 /// `cargo xtask test`.
 pub fn command(paths: &Paths, args: &TestArgs) -> Result<()> {
@@ -24,7 +58,8 @@ pub fn command(paths: &Paths, args: &TestArgs) -> Result<()> {
     let result = run_all(paths, args, &mut steps);
     summarise(&steps);
     result?;
-    let failed: Vec<&str> = steps.iter().filter(|s| !s.passed).map(|s| s.name).collect();
+    let failed = steps.iter().filter(|step| step.verdict == Verdict::Failed);
+    let failed: Vec<&str> = failed.map(|step| step.name).collect();
     if failed.is_empty() {
         return Ok(());
     }
@@ -46,6 +81,8 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
     if !step(steps, "libtorch", || libtorch::ensure(paths))? {
         return Ok(());
     }
+    let mut tests = cargo(&["test", "--release", "--workspace"]);
+    step(steps, "ffmpeg", || encoders(paths, &mut tests))?;
     let clippy = [
         "clippy",
         "--release",
@@ -59,8 +96,6 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
         return Ok(());
     }
     step(steps, "backbone", || pretrained_backbone(paths))?;
-    let mut tests = cargo(&["test", "--release", "--workspace"]);
-    step(steps, "ffmpeg", || encoders(paths, &mut tests))?;
     if !step(steps, "tests", || check(&mut tests))? {
         return Ok(());
     }
@@ -70,7 +105,8 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
     Ok(())
 }
 
-/// Runs one step. A failed check is noted; anything else ends the command.
+/// Runs one step and says whether to go on. A failed check and a skipped one are
+/// noted; any other error ends the command.
 fn step(
     steps: &mut Vec<Step>,
     name: &'static str,
@@ -80,45 +116,61 @@ fn step(
     let started = Instant::now();
     let result = work();
     let time = started.elapsed();
-    let passed = result.is_ok();
-    eprintln!(
-        "== {name}: {} in {:.1} s",
-        verdict(passed),
-        time.as_secs_f64()
-    );
-    steps.push(Step { name, time, passed });
+    let verdict = match &result {
+        Ok(()) => Verdict::Passed,
+        Err(error) => match error.downcast_ref::<Skipped>() {
+            Some(Skipped(reason)) => Verdict::Skipped(reason.clone()),
+            None => Verdict::Failed,
+        },
+    };
+    eprintln!("== {name}: {verdict} in {:.1} s", time.as_secs_f64());
+    let goes_on = verdict != Verdict::Failed;
+    steps.push(Step {
+        name,
+        time,
+        verdict,
+    });
     match result {
-        Err(error) if error.downcast_ref::<CheckFailed>().is_none() => Err(error),
-        Err(error) => {
+        Err(error) if !goes_on && error.downcast_ref::<CheckFailed>().is_none() => Err(error),
+        Err(error) if !goes_on => {
             eprintln!("error: {error:#}");
             Ok(false)
         }
-        Ok(()) => Ok(true),
+        _ => Ok(true),
     }
 }
 
 /// The pretrained weights are wanted by the test that compares them with ONNX
-/// Runtime; without them it is skipped, and this says so.
+/// Runtime; without them it is skipped, and the summary says so.
 fn pretrained_backbone(paths: &Paths) -> Result<()> {
-    if let Err(error) = data::ensure(paths, bench::BACKBONE) {
-        eprintln!("SKIPPED: the comparison with ONNX Runtime, for lack of weights: {error:#}");
-    }
-    Ok(())
+    data::ensure(paths, bench::BACKBONE).map_err(|error| {
+        let reason = format!("no comparison with ONNX Runtime, for lack of weights: {error:#}");
+        Skipped(reason).into()
+    })
 }
 
 /// The tests of audio formats make their files with ffmpeg; without it they
-/// are skipped, and this says so. One the user names is left alone.
+/// are skipped, and the summary says so. One that the user names must be there.
 fn encoders(paths: &Paths, tests: &mut Command) -> Result<()> {
-    if std::env::var_os(ffmpeg::VARIABLE).is_some() {
+    if let Some(program) = ffmpeg::named(std::env::var_os(ffmpeg::VARIABLE))? {
+        tests.env(ffmpeg::VARIABLE, program);
         return Ok(());
     }
-    match ffmpeg::ensure(paths) {
+    let error = match ffmpeg::ensure(paths) {
         Ok(program) => {
             tests.env(ffmpeg::VARIABLE, program);
+            return Ok(());
         }
-        Err(error) => eprintln!("SKIPPED, unless ffmpeg is installed: audio formats: {error:#}"),
+        Err(error) => error,
+    };
+    if let Some(program) = ffmpeg::installed() {
+        eprintln!("testing with {}: {error:#}", program.display());
+        return Ok(());
     }
-    Ok(())
+    // A network may be down; a machine without pip has to be put right.
+    Pip::find()?;
+    let reason = format!("audio formats are not compared with other decoders: {error:#}");
+    Err(Skipped(reason).into())
 }
 
 fn smoke_profile(paths: &Paths) -> Result<()> {
@@ -148,19 +200,10 @@ fn summarise(steps: &[Step]) {
     eprintln!("== summary");
     for step in steps {
         let seconds = step.time.as_secs_f64();
-        eprintln!(
-            "{:<18} {:>8.1} s  {}",
-            step.name,
-            seconds,
-            verdict(step.passed)
-        );
+        eprintln!("{:<18} {:>8.1} s  {}", step.name, seconds, step.verdict);
     }
     let total: f64 = steps.iter().map(|step| step.time.as_secs_f64()).sum();
     eprintln!("{:<18} {total:>8.1} s", "all");
-}
-
-fn verdict(passed: bool) -> &'static str {
-    if passed { "passed" } else { "FAILED" }
 }
 
 #[cfg(test)]
@@ -175,7 +218,16 @@ mod tests {
         let failed = || Err(CheckFailed("bad".to_owned()).into());
         assert!(!step(&mut steps, "bad", failed).expect("went on"));
         assert!(step(&mut steps, "broken", || Err(anyhow!("no disk"))).is_err());
-        let passed: Vec<bool> = steps.iter().map(|step| step.passed).collect();
-        assert_eq!(passed, [true, false, false]);
+        let verdicts: Vec<_> = steps.iter().map(|step| step.verdict.clone()).collect();
+        let expected = [Verdict::Passed, Verdict::Failed, Verdict::Failed];
+        assert_eq!(verdicts, expected);
+    }
+
+    #[test]
+    fn a_skipped_step_is_not_a_passed_one_and_the_run_goes_on() {
+        let mut steps = Vec::new();
+        let skipped = || Err(Skipped("no network".to_owned()).into());
+        assert!(step(&mut steps, "formats", skipped).expect("went on"));
+        assert_eq!(steps[0].verdict.to_string(), "SKIPPED: no network");
     }
 }

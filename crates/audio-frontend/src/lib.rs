@@ -83,7 +83,9 @@ pub use augment::{
     TimeShift, WaveShift,
 };
 pub use batch::{Progress, extract_files, try_extract_files};
-pub use decode::{Audio, AudioReader, Channels, DecodeConfig, Limits, decode, decode_bytes};
+pub use decode::{
+    Audio, AudioReader, Channels, DecodeConfig, FILE_ENDINGS, Limits, decode, decode_bytes,
+};
 pub use error::{Error, Result};
 pub use fbank::{Fbank, FbankConfig, FbankScratch, Window, hz_to_mel};
 pub use pipeline::{Extractor, PipelineConfig};

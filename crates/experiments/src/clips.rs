@@ -1,7 +1,9 @@
 //! Features and labels of all clips of a task, and batches of them.
 
-use audio_frontend::{AstConfig, FbankConfig, FeatureNoise, FrequencyWarp, SpecAugment, TimeShift};
-use ndarray::ArrayViewMut2;
+use audio_frontend::{
+    AstConfig, FbankConfig, FeatureNoise, FrequencyWarp, Gain, SpecAugment, TimeShift,
+};
+use ndarray::{ArrayViewMut2, s};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
@@ -10,11 +12,17 @@ use tch::{Device, Tensor};
 ///
 /// They act on normalised features, in the order of the fields, which is that
 /// of the original AST recipe (masks, noise, then the shift, which moves masks
-/// and noise along) with the warp before it. Features are computed once and
-/// kept, so what changes waveforms has no place here.
+/// and noise along) with the level and the warp before it. Features are
+/// computed once and kept, so what changes waveforms has no place here, but for
+/// the gain, which is a shift of log-mel energies.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
+    /// Louder and quieter, in [`Gain`]'s log-mel form: cells above the floor of
+    /// the filter bank move by 2 ln c / (2 std), those at the floor and the
+    /// padding stay.
+    #[serde(skip_serializing_if = "is_default")]
+    pub gain: Gain,
     /// Another pitch and voice.
     pub frequency_warp: FrequencyWarp,
     /// Masked bands of frequency and time.
@@ -39,6 +47,7 @@ impl Augmentation {
     /// # Errors
     /// A setting that is out of range or does not fit the features.
     pub fn validate(&self, shape: (usize, usize)) -> Result<(), audio_frontend::Error> {
+        self.gain.validate()?;
         self.frequency_warp.validate()?;
         self.spec_augment.masks(0, 0, 0, shape)?;
         self.feature_noise.validate()?;
@@ -149,17 +158,43 @@ impl Clips {
             };
             let sample = index as u64;
             let Augmentation {
+                gain,
                 frequency_warp,
                 spec_augment,
                 feature_noise,
                 time_shift,
             } = augmentation;
+            let key = [seed, epoch, sample];
+            self.change_level(gain, key, clip.view_mut())?;
             frequency_warp.apply(seed, epoch, sample, &self.fbank, clip.view_mut())?;
             spec_augment.apply(seed, epoch, sample, &self.ast, clip.view_mut())?;
             feature_noise.apply(seed, epoch, sample, clip.view_mut())?;
             time_shift.apply(seed, epoch, sample, clip)?;
         }
         Ok(self.tensors(&block, indices))
+    }
+
+    /// A gain on the frames of one clip that are no padding. It acts on energies
+    /// as the filter bank gives them, so normalisation is undone and done again;
+    /// where it is off nothing is touched, and the bits stay.
+    fn change_level(
+        &self,
+        gain: &Gain,
+        [seed, epoch, sample]: [u64; 3],
+        mut clip: ArrayViewMut2<f32>,
+    ) -> Result<(), audio_frontend::Error> {
+        if is_default(gain) {
+            return Ok(());
+        }
+        // Padding is rows of energy 0 before normalisation.
+        let padding = self.ast.normalised(0.0);
+        let is_sound = |row: ndarray::ArrayView1<f32>| row.iter().any(|&x| x != padding);
+        let frames = clip.rows().into_iter().rposition(is_sound);
+        let mut sound = clip.slice_mut(s![..frames.map_or(0, |last| last + 1), ..]);
+        sound.mapv_inplace(|x| x * (2.0 * self.ast.std) + self.ast.mean);
+        gain.apply_to_log_mel(seed, epoch, sample, &self.fbank, sound.view_mut())?;
+        sound.mapv_inplace(|x| self.ast.normalised(x));
+        Ok(())
     }
 
     /// Number of clips.
@@ -228,7 +263,14 @@ mod tests {
         assert_eq!(clips().len(), 3);
     }
 
-    const CHANGES: [fn() -> Augmentation; 3] = [
+    const CHANGES: [fn() -> Augmentation; 4] = [
+        || Augmentation {
+            gain: Gain {
+                min_db: -6.0,
+                max_db: 6.0,
+            },
+            ..Augmentation::default()
+        },
         || Augmentation {
             spec_augment: SpecAugment {
                 max_bins: 2,
@@ -277,7 +319,7 @@ mod tests {
             ..AstConfig::default()
         };
         let clips = clips().with_ast(ast);
-        let change = CHANGES[0]();
+        let change = CHANGES[1]();
         let plain = floats(&clips.batch(&[0, 1, 2]).0);
         let masked: Vec<f32> = (0..20)
             .flat_map(|epoch| {
@@ -287,6 +329,62 @@ mod tests {
             })
             .collect();
         assert!(!masked.is_empty() && masked.iter().all(|&value| value == 2.0));
+    }
+
+    #[test]
+    fn a_gain_is_that_of_the_recording_and_leaves_padding_alone() {
+        // 100 frames of noise fade out to digital silence, 20 of padding follow.
+        let samples: Vec<f32> = (0..16_240_u32)
+            .map(|i| {
+                let noise = f64::from(i.wrapping_mul(2_654_435_761)) / f64::from(u32::MAX) - 0.5;
+                (noise * f64::from(12_000_u32.saturating_sub(i)) / 12_000.0) as f32
+            })
+            .collect();
+        let mut config = crate::front_end::pipeline(120);
+        config.ast.mean = -6.0;
+        config.ast.std = 3.0;
+        let extractor = audio_frontend::Extractor::new(config.clone()).unwrap();
+        let input = |samples: &[f32]| extractor.extract(samples, 16_000).unwrap();
+        let clips = |features: ndarray::Array2<f32>| {
+            let features = features.into_raw_vec_and_offset().0;
+            let clips = Clips::new(features, vec![0], [120, 128], Device::Cpu).unwrap();
+            clips
+                .with_fbank(config.fbank.clone())
+                .with_ast(config.ast.clone())
+        };
+        let floor = config.ast.normalised(config.fbank.log_floor.ln()) + 1e-5;
+        for decibels in [-5.0, 9.5] {
+            let augmentation = Augmentation {
+                gain: Gain {
+                    min_db: decibels,
+                    max_db: decibels,
+                },
+                ..Augmentation::default()
+            };
+            let changes = Augmented {
+                augmentation: &augmentation,
+                seed: 3,
+                epoch: 1,
+            };
+            let clips = clips(input(&samples));
+            let changed = floats(&clips.augmented_batch(&[0], changes).unwrap().0);
+            let factor = 10f64.powf(decibels / 20.0) as f32;
+            let scaled: Vec<f32> = samples.iter().map(|x| x * factor).collect();
+            let expected = input(&scaled);
+            let plain = floats(&clips.batch(&[0]).0);
+            let mut at_floor = 0;
+            let rows = changed.chunks_exact(128).zip(expected.rows()).enumerate();
+            for (frame, (row, expected)) in rows {
+                for (bin, (&x, &scaled)) in row.iter().zip(expected).enumerate() {
+                    let before = plain[frame * 128 + bin];
+                    at_floor += usize::from(before < floor);
+                    let y = if before < floor { before } else { scaled };
+                    assert!((x - y).abs() < 1e-4, "{decibels} dB, {frame}: {x} and {y}");
+                    assert!(frame < 100 || x == config.ast.normalised(0.0));
+                }
+            }
+            assert!(at_floor > 1000, "silence is part of the test: {at_floor}");
+        }
     }
 
     #[test]
@@ -316,7 +414,15 @@ mod tests {
         let shift = TimeShift {
             max_frames: u32::MAX,
         };
+        let gain = Gain {
+            min_db: 3.0,
+            max_db: -3.0,
+        };
         let bad = [
+            Augmentation {
+                gain,
+                ..Augmentation::default()
+            },
             Augmentation {
                 feature_noise: noise,
                 ..Augmentation::default()

@@ -69,7 +69,7 @@ struct Bench {
 
 #[derive(clap::Args)]
 struct Stats {
-    /// Sound files, and folders of them (WAV, FLAC, Ogg Vorbis).
+    /// Sound files, and folders of them (WAV, AIFF, FLAC, Ogg Vorbis, MP3, AAC, M4A).
     #[arg(required = true)]
     sounds: Vec<PathBuf>,
     /// Frames of the model's input; what a clip has beyond them does not count.

@@ -4,16 +4,13 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
-use audio_frontend::{CountedFrames, Extractor, Progress};
+use audio_frontend::{CountedFrames, Extractor, FILE_ENDINGS, Progress};
 
 use crate::data::list_files;
 use crate::front_end::pipeline;
 
-/// Endings of the files that a folder is searched for.
-const ENDINGS: [&str; 5] = ["wav", "wave", "flac", "ogg", "oga"];
-
 /// The files among `sounds`, and the sound files in its folders and theirs, by
-/// their ending. Sorted, each once: the order of arguments decides no bit.
+/// their ending ([`FILE_ENDINGS`], in either case). Sorted, each once: the order of arguments decides no bit.
 ///
 /// # Errors
 /// A path that is not there, a folder that cannot be listed or holds no sound
@@ -34,7 +31,7 @@ pub fn sound_files(sounds: &[PathBuf]) -> Result<Vec<PathBuf>> {
             bail!(
                 "{} holds no sound file ({}); name another folder or the files themselves",
                 path.display(),
-                ENDINGS.map(|ending| format!(".{ending}")).join(", ")
+                FILE_ENDINGS.map(|ending| format!(".{ending}")).join(", ")
             );
         }
     }
@@ -44,7 +41,7 @@ pub fn sound_files(sounds: &[PathBuf]) -> Result<Vec<PathBuf>> {
 fn is_sound(file: &std::path::Path) -> bool {
     let ending = file.extension().and_then(|ending| ending.to_str());
     ending.is_some_and(|ending| {
-        ENDINGS
+        FILE_ENDINGS
             .iter()
             .any(|known| known.eq_ignore_ascii_case(ending))
     })

@@ -46,6 +46,18 @@ enum Change {
     Insert(Index, String),
     Repeat(Index, Index),
     Digit(Index, char),
+    /// Another number in the place of one.
+    Number(Index, u64),
+}
+
+/// Numbers that nobody counts to; TOML knows none above the last.
+fn large() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        1_000u64..100_000,
+        Just(1_000_000_000),
+        Just(999_999_999_999_999_999),
+        Just(i64::MAX as u64),
+    ]
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -55,6 +67,7 @@ fn change() -> impl Strategy<Value = Change> {
         (any::<Index>(), any::<Index>()).prop_map(|(a, b)| Change::Repeat(a, b)),
         (any::<Index>(), prop::char::range('0', '9'))
             .prop_map(|(at, digit)| Change::Digit(at, digit)),
+        (any::<Index>(), large()).prop_map(|(at, number)| Change::Number(at, number)),
     ]
 }
 
@@ -85,6 +98,17 @@ fn changed(text: &str, change: &Change) -> String {
                 letters[digits[at.index(digits.len())]] = *digit;
             }
         }
+        Change::Number(at, number) => {
+            let is_digit = |i: usize| letters.get(i).is_some_and(char::is_ascii_digit);
+            let starts: Vec<usize> = (0..size)
+                .filter(|&i| is_digit(i) && (i == 0 || !is_digit(i - 1)))
+                .collect();
+            if !starts.is_empty() {
+                let start = starts[at.index(starts.len())];
+                let end = (start..size).find(|&i| !is_digit(i)).unwrap_or(size);
+                letters.splice(start..end, number.to_string().chars());
+            }
+        }
     }
     letters.into_iter().collect()
 }
@@ -108,6 +132,25 @@ proptest! {
 
     #[test]
     fn any_text_is_refused_or_a_manifest(text in "\\PC{0,200}") {
+        manifest_any(&text, &[]);
+    }
+}
+
+#[test]
+fn any_number_of_folds_is_refused_or_made() {
+    let texts = manifests();
+    let folds = texts.iter().find(|text| text.contains("\nfolds = "));
+    let folds = folds.expect("one of the manifests has folds");
+    let (before, after) = folds.split_once("\nfolds = ").unwrap();
+    let after = after.trim_start_matches(|c: char| c.is_ascii_digit());
+    let unlimited: Vec<&str> = before
+        .lines()
+        .filter(|line| !line.starts_with("count ="))
+        .collect();
+    for number in [0, 3, 1_000, 1_001, 1_000_000_000, i64::MAX as u64] {
+        let text = format!("{}\nfolds = {number}{after}", unlimited.join("\n"));
+        let parsed = experiments::data::Manifest::parse(&text, Path::new("m.toml"));
+        assert_eq!(parsed.is_ok(), (3..=1_000).contains(&number), "{number}");
         manifest_any(&text, &[]);
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use audio_frontend::{CountedFrames, Extractor, PipelineConfig};
+use audio_frontend::{CountedFrames, Extractor, FILE_ENDINGS, PipelineConfig};
 use support::{Outcome, run, tone};
 
 fn stats(arguments: &[&Path], options: &[&str]) -> Outcome {
@@ -59,6 +59,25 @@ fn every_bad_file_is_named() {
     assert!(outcome.stdout.is_empty(), "{}", outcome.stdout);
     assert!(outcome.stderr.contains("bad-2.flac"), "{}", outcome.stderr);
     outcome.refused(&["bad-1.wav", "is not audio", "convert it"]);
+}
+
+#[test]
+fn a_folder_is_searched_for_every_format_there_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for ending in FILE_ENDINGS {
+        fs::write(folder.path().join(format!("a.{ending}")), "no sound").unwrap();
+        fs::write(folder.path().join(format!("b.{ending}.txt")), "no sound").unwrap();
+    }
+    // Nothing is left out quietly: every one of them is tried.
+    let outcome = stats(&[folder.path()], &[]);
+    for ending in ["wav", "aiff", "flac", "ogg", "mp3", "aac", "m4a", "mp4"] {
+        assert!(FILE_ENDINGS.contains(&ending));
+    }
+    for ending in FILE_ENDINGS {
+        let name = format!("a.{ending}");
+        assert!(outcome.stderr.contains(&name), "{name}: {}", outcome.stderr);
+    }
+    assert!(!outcome.stderr.contains(".txt"), "{}", outcome.stderr);
 }
 
 #[test]

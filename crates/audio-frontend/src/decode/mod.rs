@@ -21,6 +21,24 @@ use crate::error::Result;
 /// Room made for what a file says of its length; more is made as it comes.
 const MAX_PROMISED: u64 = 1 << 23;
 
+/// The usual endings of the names of files this crate can decode: lower case,
+/// without the dot, in alphabetical order.
+///
+/// For finding such files in a folder; compare without regard to case.
+/// [`decode`] itself looks at the contents and not at the name. A file with one
+/// of these endings can still hold a codec that is not supported.
+///
+/// ```
+/// use audio_frontend::FILE_ENDINGS;
+///
+/// let ending = |name: &str| name.rsplit('.').next().unwrap_or("").to_lowercase();
+/// assert!(FILE_ENDINGS.contains(&ending("BIRD.WAV").as_str()));
+/// assert!(!FILE_ENDINGS.contains(&ending("notes.txt").as_str()));
+/// ```
+pub const FILE_ENDINGS: [&str; 13] = [
+    "aac", "aif", "aifc", "aiff", "flac", "m4a", "m4b", "mp3", "mp4", "oga", "ogg", "wav", "wave",
+];
+
 /// A mono signal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Audio {

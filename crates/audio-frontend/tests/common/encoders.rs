@@ -17,11 +17,19 @@ pub fn find(name: &str) -> Option<PathBuf> {
 }
 
 /// The ffmpeg that `SOFT_MOA_FFMPEG` names, or the one on PATH.
+///
+/// # Panics
+/// If the one named is not there: a test must not pass for a slip of the pen.
 pub fn ffmpeg() -> Option<PathBuf> {
-    let named = std::env::var_os("SOFT_MOA_FFMPEG").map(PathBuf::from);
-    named
-        .filter(|path| path.is_file())
-        .or_else(|| find("ffmpeg"))
+    let Some(named) = std::env::var_os("SOFT_MOA_FFMPEG").map(PathBuf::from) else {
+        return find("ffmpeg");
+    };
+    assert!(
+        named.is_file(),
+        "SOFT_MOA_FFMPEG is `{}`, which is no file; name the full path of an ffmpeg or unset it",
+        named.display()
+    );
+    Some(named)
 }
 
 /// Runs `program` with `words`, in which `{in}` and `{out}` stand for files;

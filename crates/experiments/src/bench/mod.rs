@@ -75,6 +75,7 @@ pub fn run(profile: &Profile, options: &BenchOptions) -> Result<Finished> {
                 datasets: &options.datasets,
                 cache: &options.cache,
             },
+            profile.compat,
         ) {
             Ok(task) => tasks.push(task),
             Err(error) => {

@@ -2,16 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use adapters::Compat;
 use anyhow::{Context, Result, bail};
 use ast_model::Checkpoint;
-use audio_frontend::{Extractor, PipelineConfig};
+use audio_frontend::{Channels, Extractor, PipelineConfig};
 use tch::Device;
 
 use super::backbone::Backbone;
 use super::profile::TaskSpec;
 use super::progress::Bars;
 use crate::clips::Clips;
-use crate::data::{Dataset, Split, per_class, synthetic};
+use crate::data::{Dataset, Defaults, Split, per_class, synthetic};
 use crate::front_end::pipeline;
 
 /// Seed of the choice of validation and test clips, where they are thinned out.
@@ -61,12 +62,12 @@ pub struct Ready {
 }
 
 impl Task {
-    /// Opens the data set of a task.
+    /// Opens the data set of a task, for runs that behave as `compat` says.
     ///
     /// # Errors
     /// Recordings that are not there, with the way to get them; a broken
     /// manifest; a file that cannot be read.
-    pub fn open(spec: &TaskSpec, source: &TaskSource) -> Result<Self> {
+    pub fn open(spec: &TaskSpec, source: &TaskSource, compat: Compat) -> Result<Self> {
         let manifest_path = source.datasets.join(format!("{}.toml", spec.name));
         if !manifest_path.is_file() && !spec.synthesise {
             bail!(NotThere(format!(
@@ -87,7 +88,8 @@ impl Task {
             ))),
         };
         let defaults = &dataset.manifest.defaults;
-        let front_end = pipeline(spec.max_length.unwrap_or(defaults.max_length));
+        let mut front_end = pipeline(spec.max_length.unwrap_or(defaults.max_length));
+        front_end.decode.channels = channels(defaults, compat);
         Ok(Task {
             spec: spec.clone(),
             fingerprint: dataset.fingerprint()?,
@@ -176,6 +178,14 @@ impl Task {
     }
 }
 
+/// The channels that runs of a data set take.
+fn channels(defaults: &Defaults, compat: Compat) -> Channels {
+    match compat {
+        Compat::Paper => defaults.paper_channels.unwrap_or_default(),
+        Compat::Fixed => Channels::default(),
+    }
+}
+
 /// The folder of a data set: `data/NAME` in the cache, or where the file
 /// `data/NAME.path` points.
 fn root(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
@@ -195,4 +205,21 @@ fn root(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
         return Ok(Some(path));
     }
     Ok(folder.is_dir().then_some(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Manifest;
+
+    #[test]
+    fn only_runs_as_in_the_paper_take_the_channel_of_the_paper() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+        let defaults = |name: &str| Manifest::load(&folder.join(name)).unwrap().defaults;
+        let urban = defaults("urbansound8k.toml");
+        assert_eq!(channels(&urban, Compat::Paper), Channels::First);
+        assert_eq!(channels(&urban, Compat::Fixed), Channels::Mix);
+        let other = defaults("mandarin-tone.toml");
+        assert_eq!(channels(&other, Compat::Paper), Channels::Mix);
+    }
 }

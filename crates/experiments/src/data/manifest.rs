@@ -7,11 +7,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use audio_frontend::Channels;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
 use super::toml_error::explain;
+
+/// Most folds of a split.
+const MAX_FOLDS: usize = 1000;
 
 /// One data set, as written in `datasets/<name>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -116,7 +120,8 @@ pub enum SplitSpec {
     GroupKFold {
         /// Group no value of which is in two parts, for example `speaker`.
         group: String,
-        /// Number of buckets and of folds, at least 3.
+        /// Number of buckets and of folds: 3 to 1000, and no more than `group`
+        /// has values.
         folds: usize,
         /// Seed of the deal.
         #[serde(default)]
@@ -163,6 +168,10 @@ pub struct Defaults {
     pub batch: usize,
     /// Passes over the training part.
     pub epochs: usize,
+    /// Which channels a run with `compat = paper` takes, where the paper's
+    /// authors do not mix them down: `first`. All other runs mix.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper_channels: Option<Channels>,
 }
 
 impl Manifest {
@@ -298,6 +307,11 @@ impl SplitSpec {
                 if *folds < 3 {
                     return Err(format!(
                         "`split.folds` is {folds}; training, validation and test need at least 3"
+                    ));
+                }
+                if *folds > MAX_FOLDS {
+                    return Err(format!(
+                        "`split.folds` is {folds}; every fold is a training of its own, use at most {MAX_FOLDS}"
                     ));
                 }
                 let mut names = BTreeSet::new();

@@ -178,6 +178,14 @@ fn contradictions_are_refused_with_a_remedy() {
         ),
         (changed("count = 4", "count = 0"), "`clips.count` is 0"),
         (
+            with_split(&K_FOLD.replace("folds = 5", "folds = 999999999999999999")),
+            "at most 1000",
+        ),
+        (
+            with_split(&K_FOLD.replace("folds = 5", "folds = 1001")),
+            "at most 1000",
+        ),
+        (
             changed("group = \"tone\"", "group = \"pitch\""),
             "syllable, tone, voice",
         ),

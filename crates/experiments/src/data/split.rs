@@ -55,7 +55,7 @@ pub fn splits(spec: &SplitSpec, clips: &[Clip], classes: usize) -> Result<Vec<Sp
             folds,
             seed,
             extra,
-        } => group_k_fold(clips, group, *folds, *seed, extra),
+        } => group_k_fold(clips, group, *folds, *seed, extra)?,
         SplitSpec::GroupRotation { group, order } => group_rotation(clips, group, order)?,
     };
     if folds.len() < 2 {
@@ -122,9 +122,19 @@ fn group_k_fold(
     folds: usize,
     seed: u64,
     extra: &[ExtraSpec],
-) -> Vec<Split> {
+) -> Result<Vec<Split>, DataError> {
     let all: Vec<usize> = (0..clips.len()).collect();
     let dealt = deal(&all, clips, group, seed);
+    // Before anything of that size is made: the number is the manifest's own.
+    if folds > dealt.len() {
+        return Err(DataError::Split {
+            fold: dealt.len(),
+            message: format!(
+                "{folds} folds, but the clips have only {} values of {group}; add clips, or use fewer folds in `split.folds`",
+                dealt.len()
+            ),
+        });
+    }
     let bucket = |index: usize| dealt[clips[index].group(group)] % folds;
     let is_extra = |index: usize| extra.iter().any(|part| belongs(part, &clips[index]));
     let pick = |wanted: &dyn Fn(usize) -> bool| -> Vec<usize> {
@@ -149,7 +159,7 @@ fn group_k_fold(
                 .collect(),
         }
     };
-    (0..folds).map(fold_of).collect()
+    Ok((0..folds).map(fold_of).collect())
 }
 
 fn group_rotation(clips: &[Clip], group: &str, order: &[String]) -> Result<Vec<Split>, DataError> {

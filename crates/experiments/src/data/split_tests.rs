@@ -218,6 +218,9 @@ fn what_cannot_be_split_is_refused_with_a_remedy() {
         few_groups.to_string().contains("fewer folds"),
         "{few_groups}"
     );
+    // Far more folds than could be made: refused before anything is made.
+    let absurd = splits(&k_fold(usize::MAX, 0, &[]), &full(2, 4, 2), 2).expect_err("4 groups");
+    assert!(absurd.to_string().contains("only 4 values"), "{absurd}");
     // Class 1 is said by one voice only, which the other fold tests.
     let mut clips = full(2, 6, 1);
     clips.extend((0..6).map(|syllable| clip(0, syllable, 1)));

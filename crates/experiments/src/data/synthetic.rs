@@ -228,6 +228,7 @@ fn manifest() -> Manifest {
             max_length: 46,
             batch: 32,
             epochs: 10,
+            paper_channels: None,
         },
     }
 }
