@@ -37,6 +37,13 @@ struct TrackEdit {
     stretches: Vec<(u64, u64)>,
 }
 
+/// Whether these are the first bytes of an MP4 file: `ftyp`, or a box that some
+/// programs put in front of it.
+pub(super) fn begins_like_one(head: &[u8]) -> bool {
+    let names: [&[u8]; 5] = [b"ftyp", b"free", b"skip", b"wide", b"uuid"];
+    head.get(4..8).is_some_and(|name| names.contains(&name))
+}
+
 /// Reads the index of a source at its start, and puts it back there.
 pub(super) fn read_timing(path: &Path, source: &mut Source) -> Result<Timing> {
     let read_error = |source| Error::Read {
@@ -71,7 +78,8 @@ fn find_index(source: &mut Source) -> std::io::Result<Index> {
             return Ok(Index::Missing);
         };
         // A size of zero means up to the end of the file.
-        let to_end = u64::MAX - position;
+        let end = source.byte_len().unwrap_or(u64::MAX);
+        let to_end = end.saturating_sub(position).max(head);
         let size = if size == 0 { to_end } else { size };
         if &name == b"moov" {
             if size > MAX_INDEX {
