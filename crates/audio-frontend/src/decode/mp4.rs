@@ -26,6 +26,9 @@ pub(super) struct Timing {
     /// Whether the file ends inside a box behind the index. symphonia refuses
     /// such a file, unless it is told that it cannot look ahead.
     pub(super) cut: bool,
+    /// Place and value of the index's size, if the file leaves it open ("up to
+    /// the end"). symphonia does not take that.
+    pub(super) open_size: Option<(u64, [u8; 4])>,
 }
 
 /// The edit list of one track.
@@ -59,12 +62,24 @@ pub(super) fn read_timing(path: &Path, source: &mut Source) -> Result<Timing> {
     match index {
         Index::Missing => Err(damaged("its index, the box `moov`, is missing or cut off")),
         Index::TooLarge => Err(damaged("its index, the box `moov`, is larger than 64 MiB")),
-        Index::Found { moov, cut } => Ok(Timing::parse(&moov, cut)),
+        Index::Found {
+            moov,
+            cut,
+            open_size,
+        } => Ok(Timing {
+            cut,
+            open_size,
+            ..Timing::parse(&moov)
+        }),
     }
 }
 
 enum Index {
-    Found { moov: Vec<u8>, cut: bool },
+    Found {
+        moov: Vec<u8>,
+        cut: bool,
+        open_size: Option<(u64, [u8; 4])>,
+    },
     Missing,
     TooLarge,
 }
@@ -80,7 +95,8 @@ fn find_index(source: &mut Source) -> std::io::Result<Index> {
         // A size of zero means up to the end of the file.
         let end = source.byte_len().unwrap_or(u64::MAX);
         let to_end = end.saturating_sub(position).max(head);
-        let size = if size == 0 { to_end } else { size };
+        let is_open = size == 0;
+        let size = if is_open { to_end } else { size };
         if &name == b"moov" {
             if size > MAX_INDEX {
                 return Ok(Index::TooLarge);
@@ -92,7 +108,13 @@ fn find_index(source: &mut Source) -> std::io::Result<Index> {
             }
             // An index behind the data is only found by looking ahead.
             let cut = !data_first && is_cut(source, position + size)?;
-            return Ok(Index::Found { moov, cut });
+            // The limit is far below what 32 bits hold.
+            let open_size = is_open.then_some((position, (size as u32).to_be_bytes()));
+            return Ok(Index::Found {
+                moov,
+                cut,
+                open_size,
+            });
         }
         data_first |= &name == b"mdat";
         // Offsets beyond i64 cannot be sought to.
@@ -158,7 +180,7 @@ fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
 }
 
 impl Timing {
-    fn parse(moov: &[u8], cut: bool) -> Self {
+    fn parse(moov: &[u8]) -> Self {
         let movie_scale = find(moov, b"mvhd").and_then(|mvhd| {
             // Two times of 4 or 8 bytes come first, depending on the version.
             number(mvhd, if mvhd.first() == Some(&1) { 20 } else { 12 }, 4)
@@ -170,7 +192,7 @@ impl Timing {
                 .filter_map(|(_, trak)| TrackEdit::parse(trak))
                 .collect(),
             gapless: find_gapless(moov),
-            cut,
+            ..Self::default()
         }
     }
 

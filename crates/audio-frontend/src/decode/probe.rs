@@ -93,6 +93,9 @@ impl Stream {
         let mut timing = None;
         if mp4::begins_like_one(&head) && source.is_seekable() {
             let found = mp4::read_timing(path, &mut source)?;
+            if let Some((at, size)) = found.open_size {
+                source = source::overlaid(source, at, size);
+            }
             if found.cut {
                 source = source::forward_only(source);
             }
