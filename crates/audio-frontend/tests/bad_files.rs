@@ -345,7 +345,7 @@ proptest! {
 #[test]
 fn a_wav_of_65535_channels_is_an_error() {
     // The demuxer multiplies without a check, which panics in builds with
-    // overflow checks; that a panic is an error is a test of `decode/reader.rs`.
+    // overflow checks; that a panic is an error is a test of `decode/guard.rs`.
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("overflow.wav");
     let mut bytes = small_wav();

@@ -4,6 +4,7 @@ mod adts;
 mod aiff;
 mod config;
 mod frames;
+mod guard;
 mod mix;
 mod mp3;
 mod mp4;
