@@ -404,3 +404,40 @@ fn blocks_of_every_format_add_up_to_the_whole() {
         assert!(largest <= 8192, "{file}: a block of {largest}");
     }
 }
+
+#[test]
+fn a_byte_changed_in_the_middle_of_a_long_file_ends_it_there() {
+    let folder = tempfile::tempdir().unwrap();
+    let long = "-af aloop=loop=20:size=20001";
+    for (file, codec) in [
+        ("a.flac", "-c:a flac"),
+        ("a.ogg", "-c:a libvorbis"),
+        ("a.oga", "-c:a flac"),
+    ] {
+        let Some(path) = encoded(folder.path(), file, &format!("{long} {codec}")) else {
+            return;
+        };
+        let whole = decode(&path, &DecodeConfig::default()).unwrap();
+        assert_eq!(whole.samples.len(), 21 * FRAMES, "{file}");
+        let bytes = std::fs::read(&path).unwrap();
+        for allow_truncated in [false, true] {
+            let mut changed = bytes.clone();
+            changed[bytes.len() / 2] ^= 0x10;
+            let config = with(Channels::Mix, allow_truncated);
+            let mut reader = AudioReader::from_bytes(file, changed, &config).unwrap();
+            let mut given = 0;
+            let error = loop {
+                match reader.next_block() {
+                    Ok(block) => {
+                        let block = block.expect(file);
+                        assert_eq!(block, &whole.samples[given..given + block.len()], "{file}");
+                        given += block.len();
+                    }
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(error, Error::Damaged { .. }), "{file}: {error:?}");
+            assert!(given > 5 * FRAMES && given < 16 * FRAMES, "{file}: {given}");
+        }
+    }
+}

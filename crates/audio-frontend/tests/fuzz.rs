@@ -9,7 +9,7 @@ mod handmade;
 use std::sync::LazyLock;
 
 use common::fixture;
-use decode::decode_any;
+use decode::{Culprit, culprit, decode_any};
 use proptest::prelude::*;
 
 /// One small valid file of each kind.
@@ -40,6 +40,36 @@ fn the_seeds_are_valid_files() {
         let audio = audio_frontend::decode_bytes("seed", bytes.clone(), &Default::default());
         assert!(audio.is_ok(), "seed {index}: {audio:?}");
         decode_any(bytes);
+    }
+}
+
+#[test]
+fn a_panic_is_laid_to_whoever_called_for_it() {
+    let none = || -> String { panic!("the file says enough") };
+    let known = [
+        (
+            "/home/a/symphonia-core-0.6.1/src/io/bit.rs",
+            Culprit::Decoder,
+        ),
+        ("crates/audio-frontend/src/decode/mp4.rs", Culprit::Crate),
+        ("tests/fuzz_bodies/decode.rs", Culprit::Test),
+    ];
+    for (file, expected) in known {
+        assert_eq!(culprit(file, none), expected, "{file}");
+    }
+    let standard = "/rustc/59807616e/library/alloc/src/raw_vec/mod.rs";
+    let hook = "  0: std::backtrace::Backtrace::create\n  1: fuzz::decode::watch_panics\n";
+    let own = "  2: audio_frontend::decode::frames::Frames::next\n";
+    let of_trait = "  2: <audio_frontend::decode::ogg::CheckedPages as symphonia_core::io::MediaSource>::len\n";
+    let theirs = "  3: symphonia_format_ogg::page::PageReader::try_next_page\n";
+    let traces = [
+        ([hook, own, theirs].concat(), Culprit::Crate),
+        ([hook, of_trait, theirs].concat(), Culprit::Crate),
+        ([hook, theirs, own].concat(), Culprit::Decoder),
+        (hook.to_owned(), Culprit::Crate),
+    ];
+    for (trace, expected) in traces {
+        assert_eq!(culprit(standard, || trace.clone()), expected, "{trace}");
     }
 }
 

@@ -190,6 +190,68 @@ fn an_mp4_without_its_index_is_damaged() {
     }
 }
 
+/// The same file with its index behind the data and without the index's size.
+fn index_to_the_end(bytes: &[u8]) -> Vec<u8> {
+    let find = |name: &[u8; 4]| bytes.windows(4).position(|w| w == name).unwrap();
+    let (moov, mdat, stco) = (find(b"moov") - 4, find(b"mdat") - 4, find(b"stco"));
+    let mut index = bytes[moov..mdat].to_vec();
+    index[..4].fill(0);
+    let position = moov as u32 + 8;
+    index[stco + 12 - moov..stco + 16 - moov].copy_from_slice(&position.to_be_bytes());
+    [&bytes[..moov], &bytes[mdat..], &index].concat()
+}
+
+#[test]
+fn an_index_that_reaches_to_the_end_of_the_file_is_read() {
+    let edited = M4a {
+        edits: vec![(1024, 5000)],
+        ..M4a::default()
+    };
+    let moved = index_to_the_end(&edited.bytes());
+    assert_eq!(length(moved).unwrap(), 5000);
+}
+
+#[test]
+fn the_delay_of_an_mp4_is_found_or_the_file_refused() {
+    let bytes = M4a {
+        edits: vec![(1024, 5000)],
+        ..M4a::default()
+    }
+    .bytes();
+    // A box in front moves the data.
+    let mut shifted = [b"\0\0\0\x08free".to_vec(), bytes.clone()].concat();
+    let stco = shifted.windows(4).position(|w| w == b"stco").unwrap();
+    shifted[stco + 15] += 8;
+    assert_eq!(length(shifted).unwrap(), 5000);
+    for front in [id3v2(100), vec![0; 64]] {
+        let error = length([front, bytes.clone()].concat()).unwrap_err();
+        assert!(matches!(error, Error::NotAudio { .. }), "{error:?}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_mp4_from_a_pipe_is_refused_and_other_formats_are_read() {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+
+    let from_pipe = |bytes: Vec<u8>| {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        let writing = std::thread::spawn(move || writer.write_all(&bytes));
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let audio = audio_frontend::decode(path, &DecodeConfig::default());
+        drop(reader);
+        // A reader that refuses the file leaves the rest in the pipe.
+        let _ = writing.join().unwrap();
+        audio
+    };
+    let error = from_pipe(M4a::default().bytes()).unwrap_err();
+    assert!(error.to_string().contains("pipe"), "{error}");
+    assert_eq!(from_pipe(mp3(5)).unwrap().samples.len(), 5 * 1152);
+    let blocks = from_pipe(handmade::ogg_flac(8)).unwrap().samples.len();
+    assert_eq!(blocks, 8 * handmade::FLAC_BLOCK);
+}
+
 #[test]
 fn a_truncated_aiff_is_an_error_unless_allowed() {
     let whole = handmade::aiff(5000, 2, 44_100);

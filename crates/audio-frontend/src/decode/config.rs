@@ -19,6 +19,22 @@ pub enum Channels {
 ///
 /// Checked against the header before anything is decoded, and again while
 /// decoding, since headers lie.
+///
+/// They hold for [`AudioReader`](crate::AudioReader) and for windows of a file
+/// too, although those keep only some blocks in memory. The default refuses
+/// more than one hour, so for longer recordings raise two fields:
+///
+/// ```
+/// use audio_frontend::{DecodeConfig, Limits};
+///
+/// let limits = Limits {
+///     max_seconds: 24.0 * 3600.0,
+///     max_samples: 24 * 3600 * 48_000 * 2, // a day of 48 kHz stereo
+///     ..Limits::default()
+/// };
+/// let config = DecodeConfig { limits, ..DecodeConfig::default() };
+/// assert!(config.validate().is_ok());
+/// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
@@ -32,6 +48,9 @@ pub struct Limits {
     pub max_sample_rate: u32,
     /// Most decoded samples, all channels together. Default 400 million,
     /// which is more than an hour of 48 kHz stereo.
+    ///
+    /// This is also the limit of decoded bytes: a sample is an `f32`, so they
+    /// are four times as many (1.6 GB by default) before channels are mixed.
     pub max_samples: u64,
 }
 
@@ -56,8 +75,9 @@ pub struct DecodeConfig {
     /// What a file may cost.
     pub limits: Limits,
     /// Accept a file that ends early, or that does not state its length where
-    /// its format would have it, and use the frames that could be decoded. Default false: such a file is an
-    /// error, because a silently shorter clip is a silently different one.
+    /// its format would have it, and use the frames up to there. Default
+    /// false: such a file is an error, because a silently shorter clip is a
+    /// silently different one. A file damaged in the middle stays an error.
     pub allow_truncated: bool,
 }
 

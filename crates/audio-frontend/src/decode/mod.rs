@@ -4,9 +4,11 @@ mod adts;
 mod aiff;
 mod config;
 mod frames;
+mod guard;
 mod mix;
 mod mp3;
 mod mp4;
+mod ogg;
 mod probe;
 mod reader;
 mod source;
@@ -64,7 +66,7 @@ impl Audio {
 /// # Formats
 /// | Container | Codecs |
 /// |-|-|
-/// | WAV | PCM of 8, 16, 24 and 32 bits, float of 32 and 64, A-law, mu-law, IMA and Microsoft ADPCM |
+/// | WAV, up to 4 GB | PCM of 8, 16, 24 and 32 bits, float of 32 and 64, A-law, mu-law, IMA and Microsoft ADPCM |
 /// | AIFF, AIFF-C | PCM of 8, 16, 24 and 32 bits, float of 32 and 64, A-law, mu-law |
 /// | FLAC, also in Ogg | FLAC |
 /// | Ogg | Vorbis |
@@ -75,6 +77,9 @@ impl Audio {
 /// HE-AAC, whose upper band is coded apart, is refused in M4A. In ADTS it
 /// cannot be told from plain AAC: it gives the lower band at half the rate.
 ///
+/// What holds more than 4 GB of WAV, RF64, BW64 and Wave64 (`.w64`), is not
+/// recognised: convert it to FLAC, which is smaller too.
+///
 /// # Complete or not
 /// A file that ends early is an error, unless `allow_truncated` is set. How
 /// much of that can be known depends on the format:
@@ -83,12 +88,18 @@ impl Audio {
 /// |-|-|-|-|-|
 /// | WAV, AIFF | yes, bytes of data | error | error | not noticed |
 /// | FLAC | mostly, and has checksums | error | error, if either is there | error |
-/// | Ogg | on its last page | error | error | of packets: mostly an error |
+/// | Ogg | on its last page, and has checksums | error | error | error |
 /// | MP3 with Xing, Info or VBRI header | yes | error | error | of frame headers: error; else not noticed |
 /// | MP3 without | no | error | **not noticed** | as above |
 /// | ADTS | no | error | **not noticed** | as above |
 /// | M4A, MP4 | yes, in its index | error | error | of packets: mostly an error |
 /// | WAV of a stream, fragmented MP4 without an index of segments | no, but could | error | error | |
+///
+/// With `allow_truncated` "cut off" is no error, and the samples are those of
+/// the whole file up to the cut. Damage inside stays an error, which
+/// [`AudioReader`] gives before any sample from behind the damage: no signal is
+/// closed up over a hole. Only a FLAC whose blocks are whole and whose checksum
+/// of all samples is wrong shows that at its end.
 ///
 /// The last row is [`Error::UnknownLength`](crate::Error::UnknownLength): a
 /// complete file of that format states its length. MP3 and ADTS files without
@@ -109,7 +120,9 @@ impl Audio {
 /// | ADTS | nowhere | stays: 1024 to 2112 samples in front, by encoder |
 /// | ADPCM in WAV | the chunk `fact`, which is not read | the last block's filling stays |
 ///
-/// An edit list of several stretches is refused.
+/// An edit list of several stretches is refused, and so is an MP4 file in which
+/// that cannot be looked up: one that comes through a pipe, or that has
+/// something other than MP4 boxes in front.
 ///
 /// # Errors
 /// Everything that would make the samples differ from what the file was meant

@@ -26,6 +26,9 @@ pub(super) struct Timing {
     /// Whether the file ends inside a box behind the index. symphonia refuses
     /// such a file, unless it is told that it cannot look ahead.
     pub(super) cut: bool,
+    /// Place and value of the index's size, if the file leaves it open ("up to
+    /// the end"). symphonia does not take that.
+    pub(super) open_size: Option<(u64, [u8; 4])>,
 }
 
 /// The edit list of one track.
@@ -35,6 +38,13 @@ struct TrackEdit {
     /// Start in the track's ticks and duration in the movie's ticks, of every
     /// stretch that is not empty.
     stretches: Vec<(u64, u64)>,
+}
+
+/// Whether these are the first bytes of an MP4 file: `ftyp`, or a box that some
+/// programs put in front of it.
+pub(super) fn begins_like_one(head: &[u8]) -> bool {
+    let names: [&[u8]; 5] = [b"ftyp", b"free", b"skip", b"wide", b"uuid"];
+    head.get(4..8).is_some_and(|name| names.contains(&name))
 }
 
 /// Reads the index of a source at its start, and puts it back there.
@@ -52,12 +62,24 @@ pub(super) fn read_timing(path: &Path, source: &mut Source) -> Result<Timing> {
     match index {
         Index::Missing => Err(damaged("its index, the box `moov`, is missing or cut off")),
         Index::TooLarge => Err(damaged("its index, the box `moov`, is larger than 64 MiB")),
-        Index::Found { moov, cut } => Ok(Timing::parse(&moov, cut)),
+        Index::Found {
+            moov,
+            cut,
+            open_size,
+        } => Ok(Timing {
+            cut,
+            open_size,
+            ..Timing::parse(&moov)
+        }),
     }
 }
 
 enum Index {
-    Found { moov: Vec<u8>, cut: bool },
+    Found {
+        moov: Vec<u8>,
+        cut: bool,
+        open_size: Option<(u64, [u8; 4])>,
+    },
     Missing,
     TooLarge,
 }
@@ -71,8 +93,10 @@ fn find_index(source: &mut Source) -> std::io::Result<Index> {
             return Ok(Index::Missing);
         };
         // A size of zero means up to the end of the file.
-        let to_end = u64::MAX - position;
-        let size = if size == 0 { to_end } else { size };
+        let end = source.byte_len().unwrap_or(u64::MAX);
+        let to_end = end.saturating_sub(position).max(head);
+        let is_open = size == 0;
+        let size = if is_open { to_end } else { size };
         if &name == b"moov" {
             if size > MAX_INDEX {
                 return Ok(Index::TooLarge);
@@ -84,7 +108,13 @@ fn find_index(source: &mut Source) -> std::io::Result<Index> {
             }
             // An index behind the data is only found by looking ahead.
             let cut = !data_first && is_cut(source, position + size)?;
-            return Ok(Index::Found { moov, cut });
+            // The limit is far below what 32 bits hold.
+            let open_size = is_open.then_some((position, (size as u32).to_be_bytes()));
+            return Ok(Index::Found {
+                moov,
+                cut,
+                open_size,
+            });
         }
         data_first |= &name == b"mdat";
         // Offsets beyond i64 cannot be sought to.
@@ -150,7 +180,7 @@ fn number(bytes: &[u8], at: usize, width: usize) -> Option<u64> {
 }
 
 impl Timing {
-    fn parse(moov: &[u8], cut: bool) -> Self {
+    fn parse(moov: &[u8]) -> Self {
         let movie_scale = find(moov, b"mvhd").and_then(|mvhd| {
             // Two times of 4 or 8 bytes come first, depending on the version.
             number(mvhd, if mvhd.first() == Some(&1) { 20 } else { 12 }, 4)
@@ -162,7 +192,7 @@ impl Timing {
                 .filter_map(|(_, trak)| TrackEdit::parse(trak))
                 .collect(),
             gapless: find_gapless(moov),
-            cut,
+            ..Self::default()
         }
     }
 

@@ -9,6 +9,7 @@ use symphonia::core::codecs::audio::well_known::CODEC_ID_AAC;
 use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
 use symphonia::core::errors::Error as SymphoniaError;
 use symphonia::core::formats::probe::{Hint, Probe};
+use symphonia::core::formats::well_known::{FORMAT_ID_FLAC, FORMAT_ID_ISOMP4};
 use symphonia::core::formats::{FormatOptions, FormatReader, Track, TrackType};
 use symphonia::core::io::MediaSourceStream;
 use symphonia::core::meta::MetadataOptions;
@@ -19,6 +20,7 @@ use super::config::Limits;
 use super::frames::{Frames, Next};
 use super::mix::check_limits;
 use super::mp3::Info;
+use super::ogg::CheckedPages;
 use super::source::{self, Source};
 use super::{aiff, mp4};
 use crate::error::{Error, Result};
@@ -89,8 +91,11 @@ impl Stream {
             }
         }
         let mut timing = None;
-        if head.get(4..8) == Some(b"ftyp") && source.is_seekable() {
+        if mp4::begins_like_one(&head) && source.is_seekable() {
             let found = mp4::read_timing(path, &mut source)?;
+            if let Some((at, size)) = found.open_size {
+                source = source::overlaid(source, at, size);
+            }
             if found.cut {
                 source = source::forward_only(source);
             }
@@ -102,6 +107,9 @@ impl Stream {
             if !whole {
                 source = source::forward_only(source);
             }
+        }
+        if head.starts_with(b"OggS") {
+            source = Box::new(CheckedPages::new(source));
         }
         let reader =
             probe(source).map_err(|error| match (probe_error(path, error), no_frames) {
@@ -147,6 +155,13 @@ impl Stream {
             path: path.into(),
             detail: detail.into(),
         };
+        let format = reader.format_info().format;
+        if format == FORMAT_ID_ISOMP4 && timing.is_none() {
+            return Err(not_audio(
+                "an MP4 file that comes through a pipe or does not begin with an MP4 box, \
+                 so that its delay cannot be looked up; save it as a file of its own",
+            ));
+        }
         let track = reader.default_track(TrackType::Audio);
         let track = track.ok_or_else(|| not_audio("it has no audio track"))?;
         let params = track.codec_params.as_ref().and_then(|p| p.audio());
@@ -194,6 +209,17 @@ impl Stream {
                 Err(error) if is_end_of_file(&error) => return Ok(Step::Cut),
                 Err(error) => return Err(stream_error(path, error)),
             }
+        }
+    }
+
+    /// The number of a packet's first sample, if the format numbers them. In FLAC
+    /// symphonia drops a block whose checksum is wrong, and goes on behind it.
+    pub(super) fn place_of(&self, packet: &Packet) -> Option<i64> {
+        match &self.packets {
+            Packets::Container(reader) if reader.format_info().format == FORMAT_ID_FLAC => {
+                Some(packet.pts.get())
+            }
+            _ => None,
         }
     }
 
@@ -273,6 +299,12 @@ pub(super) fn is_end_of_file(error: &SymphoniaError) -> bool {
 pub(super) fn stream_error(path: &Path, error: SymphoniaError) -> Error {
     let path = path.to_path_buf();
     match error {
+        SymphoniaError::IoError(source) if source.kind() == ErrorKind::InvalidData => {
+            Error::Damaged {
+                path,
+                detail: source.to_string(),
+            }
+        }
         SymphoniaError::IoError(source) => Error::Read { path, source },
         SymphoniaError::Unsupported(detail) => Error::NotAudio {
             path,

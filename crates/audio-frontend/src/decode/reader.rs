@@ -1,11 +1,12 @@
 //! Decoding block by block.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use symphonia::core::errors::Error as SymphoniaError;
+use symphonia::core::packet::Packet;
 
 use super::config::DecodeConfig;
+use super::guard::guarded;
 use super::mix::{check_limits, mix};
 use super::probe::{Step, Stream, is_end_of_file, stream_error};
 use super::source::{self, Source};
@@ -17,6 +18,11 @@ use crate::error::{Error, Result, check_finite};
 /// an MP4 file (some bytes per packet). Everything [`decode`](crate::decode)
 /// says of formats, scaling, completeness and limits holds here too; what can
 /// only be known at the end of the file is reported there, after all blocks.
+///
+/// The limits are those of whole files: by default a file of more than one hour
+/// is [`Error::Limit`]. For longer ones raise
+/// [`max_seconds`](crate::Limits::max_seconds) and
+/// [`max_samples`](crate::Limits::max_samples).
 ///
 /// ```no_run
 /// use audio_frontend::{AudioReader, DecodeConfig};
@@ -153,6 +159,7 @@ impl AudioReader {
                 Step::End => return self.finish(false),
                 Step::Cut => return self.finish(true),
             };
+            self.check_place(&packet)?;
             if let Err(error) = self.stream.decoder.decode(&packet) {
                 return match self.decode_error(error) {
                     Some(error) => Err(error),
@@ -168,6 +175,24 @@ impl AudioReader {
                 };
             }
         }
+    }
+
+    /// Whether a packet continues where the last one ended, if it says where.
+    fn check_place(&self, packet: &Packet) -> Result<()> {
+        let Some(place) = self.stream.place_of(packet) else {
+            return Ok(());
+        };
+        let expected = i64::try_from(self.decoded).unwrap_or(i64::MAX);
+        if place == expected {
+            return Ok(());
+        }
+        let detail = if place > expected {
+            format!("samples {expected} to {place} are missing or do not match their checksum")
+        } else {
+            format!("a block of sample {place} follows where {expected} should")
+        };
+        let path = self.path.clone();
+        Err(Error::Damaged { path, detail })
     }
 
     /// What a packet that cannot be decoded means; `None` if it was cut off.
@@ -245,6 +270,18 @@ impl AudioReader {
         if !self.config.allow_truncated {
             self.check_complete(cut, intact)?;
         }
+        // Of a file that ends early the checksum cannot match.
+        let is_all = self
+            .stream
+            .extent
+            .declared
+            .is_some_and(|all| self.given >= all);
+        if intact == Some(false) && (is_all && !cut || !self.config.allow_truncated) {
+            return Err(Error::Damaged {
+                path: self.path.clone(),
+                detail: "its samples do not match their checksum".into(),
+            });
+        }
         if self.given == 0 {
             return Err(Error::NoSamples {
                 path: self.path.clone(),
@@ -272,12 +309,6 @@ impl AudioReader {
             }
             None => {}
         }
-        if intact == Some(false) {
-            return Err(Error::Damaged {
-                path,
-                detail: "its samples do not match their checksum".into(),
-            });
-        }
         Ok(())
     }
 }
@@ -290,17 +321,6 @@ impl std::fmt::Debug for AudioReader {
             .field("given", &self.given)
             .finish_non_exhaustive()
     }
-}
-
-/// Decoders are other people's code fed with strangers' data: should one
-/// panic, that is a fault of this file, not the end of the whole batch.
-fn guarded<T>(path: &Path, work: impl FnOnce() -> Result<T>) -> Result<T> {
-    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
-        Err(Error::Damaged {
-            path: path.into(),
-            detail: "the decoder panicked on it".into(),
-        })
-    })
 }
 
 // Says at compile time that a reader can move to another thread.

@@ -67,3 +67,52 @@ pub(super) fn forward_only(source: Source) -> Source {
 pub(super) fn rewind(source: &mut Source) -> std::io::Result<()> {
     source.seek(SeekFrom::Start(0)).map(|_| ())
 }
+
+/// A source, at its start, in which `bytes` stand at `at`, whatever it holds there.
+pub(super) fn overlaid(source: Source, at: u64, bytes: [u8; 4]) -> Source {
+    Box::new(Overlaid {
+        source,
+        position: 0,
+        at,
+        bytes,
+    })
+}
+
+struct Overlaid {
+    source: Source,
+    position: u64,
+    at: u64,
+    bytes: [u8; 4],
+}
+
+impl Read for Overlaid {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.source.read(buffer)?;
+        for (place, byte) in (self.at..).zip(self.bytes) {
+            let offset = place.checked_sub(self.position);
+            let offset = offset.and_then(|offset| usize::try_from(offset).ok());
+            if let Some(read) = offset.and_then(|offset| buffer[..count].get_mut(offset)) {
+                *read = byte;
+            }
+        }
+        self.position += count as u64;
+        Ok(count)
+    }
+}
+
+impl Seek for Overlaid {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.position = self.source.seek(to)?;
+        Ok(self.position)
+    }
+}
+
+impl MediaSource for Overlaid {
+    fn is_seekable(&self) -> bool {
+        self.source.is_seekable()
+    }
+
+    fn byte_len(&self) -> Option<u64> {
+        self.source.byte_len()
+    }
+}

@@ -22,6 +22,8 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("adts.aac", adts(8)),
         ("plain.m4a", M4a::default().bytes()),
         ("edited.m4a", edited.bytes()),
+        ("blocks.flac", flac(8)),
+        ("blocks.oga", ogg_flac(8)),
     ]
 }
 
@@ -66,6 +68,103 @@ pub fn aiff(frames: usize, channels: u16, rate: u16) -> Vec<u8> {
     bytes.extend([0; 8]);
     bytes.extend(ramp(frames, channels.into()).flat_map(i16::to_be_bytes));
     bytes
+}
+
+/// Samples of every block of [`flac`] and [`ogg_flac`].
+pub const FLAC_BLOCK: usize = 256;
+
+/// Bit by bit, for the checksums of FLAC and Ogg.
+fn crc(bytes: &[u8], width: u32, polynomial: u32) -> u32 {
+    let top = 1 << (width - 1);
+    let step = |crc: u32| {
+        if crc & top != 0 {
+            crc << 1 ^ polynomial
+        } else {
+            crc << 1
+        }
+    };
+    let crc = bytes.iter().fold(0, |crc: u32, &byte| {
+        (0..8).fold(crc ^ u32::from(byte) << (width - 8), |crc, _| step(crc))
+    });
+    crc & (top | (top - 1))
+}
+
+/// Block `number`, below 128, of a mono FLAC; its samples are not compressed.
+pub fn flac_block(number: u8) -> Vec<u8> {
+    let mut block = vec![0xff, 0xf8, 0x80, 0x08, number];
+    block.push(crc(&block, 8, 0x07) as u8);
+    block.push(0x02);
+    let first = usize::from(number) * FLAC_BLOCK;
+    let samples = (first..first + FLAC_BLOCK).map(|n| (7919 * n % 20_000) as i16 - 10_000);
+    block.extend(samples.flat_map(i16::to_be_bytes));
+    block.extend((crc(&block, 16, 0x8005) as u16).to_be_bytes());
+    block
+}
+
+/// The block STREAMINFO without its header: mono, 16 bits, 16 kHz.
+fn flac_info(blocks: u8) -> Vec<u8> {
+    let size = (FLAC_BLOCK as u16).to_be_bytes();
+    let mut info = [size, size].concat();
+    info.extend([0; 6]);
+    let samples = u64::from(blocks) * FLAC_BLOCK as u64;
+    info.extend((16_000_u64 << 44 | 15 << 36 | samples).to_be_bytes());
+    // No checksum of all samples.
+    info.extend([0; 16]);
+    info
+}
+
+/// FLAC of fewer than 128 blocks. The first begins at byte 42.
+pub fn flac(blocks: u8) -> Vec<u8> {
+    let mut bytes = b"fLaC\x80\0\0\x22".to_vec();
+    bytes.extend(flac_info(blocks));
+    bytes.extend((0..blocks).flat_map(flac_block));
+    bytes
+}
+
+/// The pages of an Ogg file with the same blocks, two to a page of audio; the
+/// first two pages are headers.
+pub fn ogg_flac_pages(blocks: u8) -> Vec<Vec<u8>> {
+    let mut head = b"\x7fFLAC\x01\0\0\x01fLaC\0\0\0\x22".to_vec();
+    head.extend(flac_info(blocks));
+    let comment = b"\x84\0\0\x08\0\0\0\0\0\0\0\0".to_vec();
+    let mut pages = vec![ogg_page(2, 0, 0, &[head]), ogg_page(0, 0, 1, &[comment])];
+    for first in (0..blocks).step_by(2) {
+        let end = (first + 2).min(blocks);
+        let flags = if end == blocks { 4 } else { 0 };
+        let packets: Vec<Vec<u8>> = (first..end).map(flac_block).collect();
+        let position = u64::from(end) * FLAC_BLOCK as u64;
+        pages.push(ogg_page(
+            flags,
+            position,
+            u32::from(first / 2) + 2,
+            &packets,
+        ));
+    }
+    pages
+}
+
+pub fn ogg_flac(blocks: u8) -> Vec<u8> {
+    ogg_flac_pages(blocks).concat()
+}
+
+fn ogg_page(flags: u8, position: u64, sequence: u32, packets: &[Vec<u8>]) -> Vec<u8> {
+    let mut page = b"OggS\0".to_vec();
+    page.push(flags);
+    page.extend(position.to_le_bytes());
+    page.extend(77_u32.to_le_bytes());
+    page.extend(sequence.to_le_bytes());
+    page.extend([0; 4]);
+    let mut table = Vec::new();
+    for packet in packets {
+        table.extend(vec![255; packet.len() / 255]);
+        table.push((packet.len() % 255) as u8);
+    }
+    page.push(table.len() as u8);
+    page.extend(table);
+    page.extend(packets.concat());
+    let crc = crc(&page, 32, 0x04c1_1db7);
+    page[22..26].copy_from_slice(&crc.to_le_bytes());
+    page
 }
 
 /// One frame of 1152 samples, stereo at 44.1 kHz and 128 kbit/s.
