@@ -48,7 +48,7 @@ fn a_panic_is_laid_to_whoever_called_for_it() {
     let none = || -> String { panic!("the file says enough") };
     let known = [
         (
-            "/home/a/symphonia-core-0.6.1/src/io/bit.rs",
+            "registry/symphonia-core-0.6.1/src/io/bit.rs",
             Culprit::Decoder,
         ),
         ("crates/audio-frontend/src/decode/mp4.rs", Culprit::Crate),
