@@ -1,13 +1,11 @@
 //! `cargo xtask bench-all`: everything from libtorch to the table.
 
 use crate::cli::{BenchArgs, Profile};
-use crate::errors::CheckFailed;
 use crate::paths::Paths;
-use crate::{data, libtorch, process};
-use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use crate::{data, libtorch, process, program};
+use anyhow::{Context, Result};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// The backbone of the profiles that can be fetched.
 pub const BACKBONE: &str = "dinov2-vit-s";
@@ -93,54 +91,14 @@ fn needed(profile: Profile) -> &'static [&'static str] {
 /// Builds the program and gives its place, wherever Cargo's settings put it.
 pub fn build(paths: &Paths) -> Result<PathBuf> {
     libtorch::ensure(paths)?;
-    let mut cargo = libtorch::cargo(&paths.root);
-    // With these two flags Cargo chooses the same features as for the tests,
-    // so that neither command compiles the libraries of the other again.
-    cargo.args([
-        "build",
-        "--release",
-        "--workspace",
-        "--examples",
-        "--bin",
-        PROGRAM,
-    ]);
-    eprintln!("$ {}", process::shown(&cargo));
-    cargo.arg("--message-format=json-render-diagnostics");
-    let output = cargo
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot start cargo")?;
-    if !output.status.success() {
-        return Err(CheckFailed(format!("building {PROGRAM} failed ({})", output.status)).into());
-    }
-    match executable(&String::from_utf8_lossy(&output.stdout)) {
-        Some(path) => Ok(path),
-        None => bail!("cargo named no executable for {PROGRAM}"),
-    }
-}
-
-fn executable(messages: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == PROGRAM)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+    let [workspace, examples] = program::AS_FOR_TESTS;
+    let selection = [workspace, examples, "--bin", PROGRAM];
+    program::build(&paths.root, &selection, PROGRAM)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn executable_is_read_from_cargos_messages() {
-        let messages = "not json\n\
-            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"soft-moa\"},\"executable\":null}\n\
-            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"other\"},\"executable\":\"/o\"}\n\
-            {\"reason\":\"compiler-artifact\",\"target\":{\"name\":\"soft-moa\"},\"executable\":\"/t/soft-moa\"}\n";
-        assert_eq!(executable(messages), Some(PathBuf::from("/t/soft-moa")));
-        assert_eq!(executable(""), None);
-    }
 
     #[test]
     fn every_profile_writes_into_its_own_folder() {

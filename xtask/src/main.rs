@@ -16,6 +16,7 @@ mod paths;
 mod peers;
 mod pip;
 mod process;
+mod program;
 mod progress;
 mod smoke;
 mod test;

@@ -1,20 +1,23 @@
 //! Topic `fbank`: from samples and files to the input of an AST, against
 //! torchaudio and the feature extractor of transformers.
 
+use super::environment;
 use super::machine::Machine;
 use super::spread::Spread;
-use super::worker::{Program, Timing, Worker};
-use super::{environment, worker};
+use super::worker::{Timing, Worker};
 use crate::cli::PeersArgs;
 use crate::errors::CheckFailed;
-use crate::files;
 use crate::paths::Paths;
+use crate::{files, program};
 use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 use std::fmt::Write;
 use std::path::Path;
 use std::process::Command;
+
+/// Our side; it needs no libtorch.
+const PROGRAM: &str = "peer-fbank";
 
 /// Seconds of audio in a clip, in both programs.
 const CLIP_SECONDS: u32 = 10;
@@ -122,7 +125,7 @@ struct ThreadsReport {
 /// Measures, prints a table and writes the report.
 pub fn run(paths: &Paths, args: &PeersArgs) -> Result<()> {
     let python = environment::ensure(paths)?;
-    let program = worker::build(paths, Program::Binary("peer-fbank"))?;
+    let program = program::build(&paths.root, &["-p", "benches", "--bin", PROGRAM], PROGRAM)?;
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let mut ours = Worker::start("our program", 1, Command::new(program).arg(folder.path()))?;
     let script = environment::sources(paths).join("fbank.py");

@@ -1,15 +1,15 @@
 //! Topic `step`: a training step and an evaluation of Soft-MoA on AST-Base,
 //! against the same model on the AST of transformers.
 
+use super::environment;
 use super::machine::Machine;
 use super::spread::Spread;
 use super::step_report::{Row, StepReport, Work};
-use super::worker::{Program, Timing, Worker};
-use super::{environment, worker};
+use super::worker::{Timing, Worker};
 use crate::cli::PeersArgs;
 use crate::errors::CheckFailed;
-use crate::files;
 use crate::paths::Paths;
+use crate::{files, program};
 use anyhow::{Context, Result};
 use serde_json::Value;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub fn run(paths: &Paths, args: &PeersArgs) -> Result<()> {
     let programs = Programs {
         python: environment::ensure(paths)?,
         script: environment::sources(paths).join("step.py"),
-        ours: worker::build(paths, Program::Example("peer-step"))?,
+        ours: program::build(&paths.root, &program::AS_FOR_TESTS, "peer-step")?,
         threads,
     };
     let mut report = StepReport {

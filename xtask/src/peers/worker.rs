@@ -1,12 +1,10 @@
 //! A program that waits for requests, so that two can be measured in turns.
 
-use crate::errors::CheckFailed;
-use crate::paths::Paths;
-use crate::{libtorch, process};
+use crate::process;
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 /// A started program. It ends when this is dropped.
@@ -99,46 +97,6 @@ impl Worker {
         serde_json::from_str(&line)
             .with_context(|| format!("{} answered `{}`", self.name, line.trim()))
     }
-}
-
-/// A program of the package `benches`.
-#[derive(Debug, Clone, Copy)]
-pub enum Program {
-    /// One that needs no libtorch.
-    Binary(&'static str),
-    /// One that does.
-    Example(&'static str),
-}
-
-/// Builds a program and gives its place, wherever Cargo's
-/// settings put it.
-pub fn build(paths: &Paths, program: Program) -> Result<PathBuf> {
-    let (kind, name) = match program {
-        Program::Binary(name) => ("--bin", name),
-        Program::Example(name) => ("--example", name),
-    };
-    let mut cargo = libtorch::cargo(&paths.root);
-    cargo.args(["build", "--release", "-p", "benches", kind, name]);
-    eprintln!("$ {}", process::shown(&cargo));
-    cargo.arg("--message-format=json-render-diagnostics");
-    let output = cargo
-        .stdin(Stdio::null())
-        .stderr(Stdio::inherit())
-        .output()
-        .context("cannot start cargo")?;
-    if !output.status.success() {
-        return Err(CheckFailed(format!("building {name} failed ({})", output.status)).into());
-    }
-    executable(&String::from_utf8_lossy(&output.stdout), name)
-        .with_context(|| format!("cargo named no executable for {name}"))
-}
-
-fn executable(messages: &str, program: &str) -> Option<PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|message| message["target"]["name"] == program)
-        .find_map(|message| message["executable"].as_str().map(PathBuf::from))
 }
 
 impl Drop for Worker {
