@@ -1,18 +1,17 @@
 //! Masks in both forms, shifts and feature noise.
 
+mod common;
+
 use audio_frontend::{
     AstConfig, AstFeatures, Edge, FeatureNoise, MaskForm, SpecAugment, TimeShift, WaveShift,
 };
+use common::bits;
 use ndarray::Array2;
 use proptest::prelude::*;
 
 /// Values that say where they came from: frame + bin / 1000.
 fn numbered(frames: usize, bins: usize) -> Array2<f32> {
     Array2::from_shape_fn((frames, bins), |(t, f)| t as f32 + f as f32 / 1000.0)
-}
-
-fn bits(features: &Array2<f32>) -> Vec<u32> {
-    features.iter().map(|x| x.to_bits()).collect()
 }
 
 proptest! {

@@ -3,7 +3,7 @@
 mod common;
 
 use audio_frontend::{Fbank, FbankConfig, Gain, Noise};
-use common::{hash_noise, rms, tone};
+use common::{bits, hash_noise, rms, tone};
 use proptest::prelude::*;
 
 /// Noise for every clip, at ratios in a range of dB.
@@ -24,10 +24,6 @@ fn measured_snr(clean: &[f32], noisy: &[f32]) -> f64 {
         .collect();
     let power = added.iter().map(|x| x * x).sum::<f64>() / added.len() as f64;
     20.0 * (rms(clean) / power.sqrt()).log10()
-}
-
-fn bits(samples: &[f32]) -> Vec<u32> {
-    samples.iter().map(|x| x.to_bits()).collect()
 }
 
 proptest! {
