@@ -106,9 +106,6 @@ impl Plan {
         for (index, task) in tasks.iter().enumerate() {
             let front_end = &task.front_end;
             let shape = (front_end.ast.max_length, front_end.fbank.num_mel_bins);
-            backbone
-                .for_length(shape.0)
-                .map_err(|error| error.context(task.spec.name.clone()))?;
             let augmentation = &task.spec.augmentation;
             augmentation
                 .validate(shape)
