@@ -7,6 +7,7 @@ use ast_model::{
 use tch::{Device, Tensor};
 
 use crate::parameters::Parameters;
+use crate::pool::Pool;
 use crate::{AdapterError, MethodConfig, ParameterCounts};
 
 /// How a backbone becomes a classifier.
@@ -72,7 +73,7 @@ pub struct AdaptedModel {
     extension: Box<dyn Extension>,
     head_weight: Tensor,
     head_bias: Tensor,
-    pooling: Pooling,
+    pool: Pool,
     trained: Vec<(String, Tensor)>,
     buffers: Vec<(String, Tensor)>,
 }
@@ -98,6 +99,7 @@ impl AdaptedModel {
                 problem: "must lie between 1 and 1048576",
             });
         }
+        let pool = method.pooling(options.pooling)?;
         let trains = |name: &str| method.trains(name);
         let backbone = AstModel::bind(
             checkpoint,
@@ -127,7 +129,7 @@ impl AdaptedModel {
             extension,
             head_weight,
             head_bias,
-            pooling: options.pooling,
+            pool,
             trained,
             buffers,
         })
@@ -170,7 +172,7 @@ impl AdaptedModel {
 
     /// [B, L, D] → [B, C]
     fn classify(&self, tokens: &Tensor) -> Result<Tensor, AdapterError> {
-        let pooled = self.pooling.pool(tokens);
+        let pooled = self.pool.pool(tokens);
         Ok(pooled.f_linear(&self.head_weight, Some(&self.head_bias))?)
     }
 
@@ -190,11 +192,7 @@ impl AdaptedModel {
 
     /// How many values train.
     pub fn counts(&self) -> ParameterCounts {
-        ParameterCounts::of(
-            self.trained
-                .iter()
-                .map(|(name, tensor)| (name.as_str(), tensor.numel() as u64)),
-        )
+        ParameterCounts::of(&self.trained)
     }
 
     /// The shape of the backbone.
