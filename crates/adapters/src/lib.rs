@@ -46,6 +46,7 @@ pub use error::AdapterError;
 pub use folder::{AdapterDescription, FORMAT_VERSION, load, save};
 pub use methods::adapter::{AdapterConfig, Insertion};
 pub use methods::dense_moa::DenseMoaConfig;
+pub use methods::expert::{ConformerConfig, ConvpassConfig, Expert, InputNorm};
 pub use methods::lora::{LoraConfig, LoraScaling, LoraSet, LoraTarget, LoraTargets};
 pub use methods::mixture::MixtureConfig;
 pub use methods::prefix::PrefixConfig;

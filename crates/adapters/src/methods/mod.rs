@@ -10,6 +10,7 @@ pub(crate) mod adapter;
 pub(crate) mod bitfit;
 mod bottleneck;
 pub(crate) mod dense_moa;
+pub(crate) mod expert;
 pub(crate) mod full;
 pub(crate) mod layernorm;
 pub(crate) mod linear;
