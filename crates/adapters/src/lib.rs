@@ -46,7 +46,6 @@ pub use error::AdapterError;
 pub use folder::{AdapterDescription, FORMAT_VERSION, load, save};
 pub use methods::adapter::{AdapterConfig, Insertion};
 pub use methods::dense_moa::DenseMoaConfig;
-pub use methods::expert::{ConformerConfig, ConvpassConfig, Expert, InputNorm};
 pub use methods::lora::{LoraConfig, LoraScaling, LoraSet, LoraTarget, LoraTargets};
 pub use methods::mixture::MixtureConfig;
 pub use methods::prefix::PrefixConfig;
@@ -54,5 +53,8 @@ pub use methods::prompt::{PromptConfig, PromptPooling};
 pub use methods::soft_moa::SoftMoaConfig;
 pub use methods::sparse_moa::SparseMoaConfig;
 pub use methods::ssf::SsfConfig;
-pub use methods::{Bottleneck, MethodConfig, NoSettings, Placement};
+pub use methods::{
+    Bottleneck, ConformerExpert, ConvpassExpert, Expert, InputNorm, MethodConfig, NoSettings,
+    Placement,
+};
 pub use model::{AdaptOptions, AdaptedModel, RecomputedPass};

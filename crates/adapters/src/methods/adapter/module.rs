@@ -5,7 +5,7 @@ use moe_routing::ExpertBank;
 use tch::Tensor;
 
 use super::{AdapterConfig, Insertion};
-use crate::methods::expert::{self, Expert};
+use crate::methods::Expert;
 use crate::methods::placement::per_block;
 use crate::parameters::Parameters;
 
@@ -25,7 +25,7 @@ pub(crate) fn build(
     let d = backbone.hidden_size;
     let shape = [1, d, config.bottleneck.width(d)];
     let init = config.init.unwrap_or_default();
-    let mut make = |name: &str| expert::bank(name, &Expert::Bottleneck, shape, init, parameters);
+    let mut make = |name: &str| Expert::Bottleneck.bank(name, shape, init, parameters);
     let placement = config.placement;
     Adapters {
         attention: per_block(

@@ -3,8 +3,7 @@
 use ast_model::AstConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::methods::expert::Expert;
-use crate::methods::{Bottleneck, Placement};
+use crate::methods::{Bottleneck, Expert, Placement};
 use crate::{AdapterError, AdapterInit, Compat};
 
 /// Experts and places of a mixture of adapters.
@@ -47,7 +46,7 @@ impl Default for MixtureConfig {
 impl MixtureConfig {
     pub(crate) fn set_compat(&mut self, compat: Compat, init: AdapterInit) {
         self.init.get_or_insert(init);
-        self.expert.set_compat(compat);
+        self.expert.fill(compat);
         let twice = compat == Compat::Paper && self.placement == Placement::PfeifferMhsa;
         self.add_twice.get_or_insert(twice);
     }
@@ -57,8 +56,7 @@ impl MixtureConfig {
         method: &'static str,
         backbone: &AstConfig,
     ) -> Result<(), AdapterError> {
-        check_width(method, self.bottleneck, backbone)?;
-        self.expert.validate(method)?;
+        self.expert.validate(method, self.bottleneck, backbone)?;
         if !(1..=4096).contains(&self.experts) {
             return Err(AdapterError::Config {
                 method,

@@ -5,7 +5,7 @@ use moe_routing::{MoaLayer, RouteOptions, Router};
 use tch::Tensor;
 
 use super::MixtureConfig;
-use crate::methods::expert::{self, StepDraws};
+use crate::methods::draws::StepDraws;
 use crate::methods::placement::per_block;
 use crate::parameters::Parameters;
 
@@ -40,13 +40,9 @@ pub(crate) fn build(
     let d = backbone.hidden_size;
     let shape = [config.experts, d, config.bottleneck.width(d)];
     let mut make = |name: &str| MoaLayer {
-        bank: expert::bank(
-            name,
-            &config.expert,
-            shape,
-            config.init.unwrap_or_default(),
-            parameters,
-        ),
+        bank: config
+            .expert
+            .bank(name, shape, config.init.unwrap_or_default(), parameters),
         router: router(name, parameters),
     };
     let placement = config.placement;
@@ -71,7 +67,7 @@ impl Mixture {
         let wanted = self.weights.load_balance != 0.0 || self.weights.z != 0.0;
         let options = RouteOptions {
             losses: wanted && context.step.train,
-            train: draws.train(context),
+            train: draws.train(),
             ..Default::default()
         };
         let mixed = layer.forward(n, options)?;
