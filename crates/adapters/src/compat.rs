@@ -25,6 +25,14 @@ impl Compat {
             Compat::Fixed => "fixed",
         }
     }
+
+    /// The initial values that belong to it.
+    pub(crate) fn init(self) -> AdapterInit {
+        match self {
+            Compat::Paper => AdapterInit::Paper,
+            Compat::Fixed => AdapterInit::ZeroUp,
+        }
+    }
 }
 
 /// Initial values of adapters and experts.

@@ -60,10 +60,7 @@ pub fn save(
 ) -> Result<u64, AdapterError> {
     fs::create_dir_all(folder).map_err(AdapterError::io(folder))?;
     let weights = folder.join(WEIGHTS);
-    let tensors = model
-        .trained()
-        .iter()
-        .map(|(name, tensor)| (name.as_str(), tensor));
+    let tensors = kept(model).map(|(name, tensor)| (name.as_str(), tensor));
     tensor_file::write(&weights, tensors)?;
     let path = folder.join(DESCRIPTION);
     let text =
@@ -127,7 +124,12 @@ fn read_description(path: &Path) -> Result<AdapterDescription, AdapterError> {
     serde_json::from_value(value).map_err(|error| refuse(error.to_string()))
 }
 
-/// Copies the tensors of a file into a model's trained tensors.
+/// What the weights file holds: trained tensors, then buffers.
+fn kept(model: &AdaptedModel) -> impl Iterator<Item = &(String, tch::Tensor)> {
+    model.trained().iter().chain(model.buffers())
+}
+
+/// Copies the tensors of a file into a model's trained tensors and buffers.
 fn restore(path: &Path, model: &AdaptedModel) -> Result<(), AdapterError> {
     let mut stored: BTreeMap<String, tch::Tensor> = tensor_file::read(path)?;
     let refuse = |name: &str, problem: String| AdapterError::Tensor {
@@ -135,7 +137,7 @@ fn restore(path: &Path, model: &AdaptedModel) -> Result<(), AdapterError> {
         name: name.to_owned(),
         problem,
     };
-    for (name, tensor) in model.trained() {
+    for (name, tensor) in kept(model) {
         let value = stored
             .remove(name)
             .ok_or_else(|| refuse(name, "is missing".into()))?;

@@ -74,6 +74,7 @@ pub struct AdaptedModel {
     head_bias: Tensor,
     pooling: Pooling,
     trained: Vec<(String, Tensor)>,
+    buffers: Vec<(String, Tensor)>,
 }
 
 impl AdaptedModel {
@@ -87,6 +88,7 @@ impl AdaptedModel {
         method: &MethodConfig,
         options: &AdaptOptions,
     ) -> Result<Self, AdapterError> {
+        let method = method.method();
         method.validate(&checkpoint.config)?;
         if !(1..=1 << 20).contains(&options.classes) {
             return Err(AdapterError::Config {
@@ -109,7 +111,7 @@ impl AdaptedModel {
         let d = checkpoint.config.hidden_size;
         let bound = 1.0 / (d as f64).sqrt();
         let mut parameters = Parameters::new(options.seed, options.device);
-        let extension = method.build(&checkpoint.config, &mut parameters);
+        let extension = method.build(checkpoint, &mut parameters)?;
         let shape = [options.classes, d];
         let head_weight = parameters.uniform("classification_head.weight".into(), &shape, bound);
         let head_bias = parameters.uniform("classification_head.bias".into(), &shape[..1], bound);
@@ -118,7 +120,8 @@ impl AdaptedModel {
             .iter()
             .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
             .collect();
-        trained.extend(parameters.into_list());
+        let (created, buffers) = parameters.into_lists();
+        trained.extend(created);
         Ok(AdaptedModel {
             backbone,
             extension,
@@ -126,6 +129,7 @@ impl AdaptedModel {
             head_bias,
             pooling: options.pooling,
             trained,
+            buffers,
         })
     }
 
@@ -174,6 +178,14 @@ impl AdaptedModel {
     /// method and of the head. All are f32 leaves that require gradients.
     pub fn trained(&self) -> &[(String, Tensor)] {
         &self.trained
+    }
+
+    /// Every tensor of the method that changes in training without being
+    /// trained, such as the running statistics of a BatchNorm, with its name.
+    /// They are part of what training gives: whoever copies or saves the
+    /// trained tensors takes them along. None is counted as trained.
+    pub fn buffers(&self) -> &[(String, Tensor)] {
+        &self.buffers
     }
 
     /// How many values train.

@@ -1,4 +1,4 @@
-//! Trained tensors as they are created: named, initialised, on their device.
+//! A method's tensors as they are created: named, initialised, on their device.
 
 use ast_model::init;
 use tch::{Device, Kind, Tensor};
@@ -6,13 +6,17 @@ use tch::{Device, Kind, Tensor};
 /// Standard deviation of Hugging Face's initialiser for linear maps.
 pub(crate) const SIGMA: f64 = 0.02;
 
-/// Collects the trained tensors of a method. Initial values depend on the seed
-/// and the tensor's name only.
+/// Named tensors in the order of their creation.
+pub(crate) type Named = Vec<(String, Tensor)>;
+
+/// Collects the trained tensors and the buffers of a method. Initial values
+/// depend on the seed and the tensor's name only.
 #[derive(Debug)]
 pub(crate) struct Parameters {
     seed: u64,
     device: Device,
-    list: Vec<(String, Tensor)>,
+    trained: Named,
+    buffers: Named,
 }
 
 impl Parameters {
@@ -20,7 +24,8 @@ impl Parameters {
         Parameters {
             seed,
             device,
-            list: Vec::new(),
+            trained: Vec::new(),
+            buffers: Vec::new(),
         }
     }
 
@@ -41,14 +46,33 @@ impl Parameters {
         self.add(name, Tensor::full(shape, value, (Kind::Float, Device::Cpu)))
     }
 
-    /// Everything created so far, in order.
-    pub fn into_list(self) -> Vec<(String, Tensor)> {
-        self.list
+    /// A tensor that is no parameter: it gets no gradient and is not counted as
+    /// trained, but is saved, loaded and copied with the trained ones. The
+    /// module that owns it changes it in place (running statistics).
+    pub fn buffer(&mut self, name: String, shape: &[i64], value: f64) -> Tensor {
+        let buffer = Tensor::full(shape, value, (Kind::Float, self.device));
+        self.buffers.push((name, buffer.shallow_clone()));
+        buffer
+    }
+
+    /// A trained tensor with given initial values, which are copied.
+    pub fn given(&mut self, name: String, value: &Tensor) -> Tensor {
+        self.add(name, value.to_kind(Kind::Float).copy())
+    }
+
+    /// Where the tensors live.
+    pub fn device(&self) -> Device {
+        self.device
+    }
+
+    /// Everything created so far: trained tensors and buffers.
+    pub fn into_lists(self) -> (Named, Named) {
+        (self.trained, self.buffers)
     }
 
     fn add(&mut self, name: String, value: Tensor) -> Tensor {
         let leaf = value.to_device(self.device).set_requires_grad(true);
-        self.list.push((name, leaf.shallow_clone()));
+        self.trained.push((name, leaf.shallow_clone()));
         leaf
     }
 }

@@ -1,11 +1,14 @@
 //! Hyper-parameters of single adapters.
 
-use ast_model::AstConfig;
+use ast_model::{AstConfig, Checkpoint, Extension};
 use serde::{Deserialize, Serialize};
 
+use super::module;
+use crate::methods::method::Method;
 use crate::methods::mixture::check_width;
-use crate::methods::{Bottleneck, Placement};
-use crate::{AdapterError, AdapterInit};
+use crate::methods::{Bottleneck, MethodConfig, Placement, linear};
+use crate::parameters::Parameters;
+use crate::{AdapterError, AdapterInit, Compat};
 
 /// How an adapter A meets its sub-layer S with normalised input n.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -56,5 +59,37 @@ impl AdapterConfig {
     /// [`AdapterError::Config`].
     pub fn validate(&self, backbone: &AstConfig) -> Result<(), AdapterError> {
         check_width("adapter", self.bottleneck, backbone)
+    }
+}
+
+impl Method for AdapterConfig {
+    fn name(&self) -> &'static str {
+        "adapter"
+    }
+
+    fn filled(&self, compat: Compat) -> MethodConfig {
+        let mut filled = self.clone();
+        filled.init.get_or_insert(compat.init());
+        MethodConfig::Adapter(filled)
+    }
+
+    fn validate(&self, backbone: &AstConfig) -> Result<(), AdapterError> {
+        AdapterConfig::validate(self, backbone)
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        linear::trains(name) || self.placement.trains(name)
+    }
+
+    fn build(
+        &self,
+        checkpoint: &Checkpoint,
+        parameters: &mut Parameters,
+    ) -> Result<Box<dyn Extension>, AdapterError> {
+        Ok(Box::new(module::build(
+            self,
+            &checkpoint.config,
+            parameters,
+        )))
     }
 }

@@ -5,4 +5,3 @@ mod config;
 mod module;
 
 pub use config::{AdapterConfig, Insertion};
-pub(crate) use module::build;
