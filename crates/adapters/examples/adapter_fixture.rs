@@ -10,7 +10,8 @@
 use std::path::Path;
 
 use adapters::{
-    AdaptOptions, AdaptedModel, AdapterDescription, Compat, FORMAT_VERSION, MethodConfig, save,
+    AdaptOptions, AdaptedModel, AdapterDescription, Compat, FORMAT_VERSION, Head, MethodConfig,
+    save,
 };
 use ast_model::{Checkpoint, Pooling, Positions, Precision, Step, init, tensor_file};
 
@@ -42,6 +43,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         max_length: 64,
         positions: Positions::Crop,
         pooling: Pooling::All,
+        head: Head::Linear,
+        first_block: 0,
         labels: ["low", "middle", "high"].map(str::to_owned).to_vec(),
         features: serde_json::json!({ "mel_bins": 128 }),
     };

@@ -30,18 +30,24 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod build;
 mod compat;
 mod counts;
 mod error;
 mod folder;
+mod head;
+mod late;
 mod methods;
 mod model;
 mod parameters;
+pub mod parity;
+mod serving;
 
 pub use compat::{AdapterInit, Compat};
 pub use counts::ParameterCounts;
 pub use error::AdapterError;
-pub use folder::{AdapterDescription, FORMAT_VERSION, load, save};
+pub use folder::{AdapterDescription, FORMAT_VERSION, load, load_beside, save};
+pub use head::Head;
 pub use methods::adapter::{AdapterConfig, Insertion};
 pub use methods::dense_moa::DenseMoaConfig;
 pub use methods::mixture::MixtureConfig;
@@ -49,3 +55,4 @@ pub use methods::soft_moa::SoftMoaConfig;
 pub use methods::sparse_moa::SparseMoaConfig;
 pub use methods::{Bottleneck, MethodConfig, NoSettings, Placement};
 pub use model::{AdaptOptions, AdaptedModel, RecomputedPass};
+pub use serving::{AdapterSet, SharedPass};
