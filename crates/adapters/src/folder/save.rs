@@ -4,8 +4,9 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use ast_model::tensor_file;
+use serde::Serialize;
 
-use super::stored::{DESCRIPTION, DIGEST, NEXT_DESCRIPTION, NEXT_WEIGHTS, WEIGHTS, digest};
+use super::stored::{DESCRIPTION, NEXT_DESCRIPTION, NEXT_WEIGHTS, WEIGHTS, digest};
 use super::{AdapterDescription, FORMAT_VERSION};
 use crate::{AdaptedModel, AdapterError};
 
@@ -52,9 +53,21 @@ pub fn save(
     Ok(size)
 }
 
+/// The description as it is on disk.
+#[derive(Serialize)]
+struct OnDisk<'a> {
+    #[serde(flatten)]
+    description: &'a AdapterDescription,
+    weights_sha256: String,
+}
+
 fn describe(description: &AdapterDescription, digest: String) -> Result<String, serde_json::Error> {
-    let mut value = serde_json::to_value(description)?;
-    value["format_version"] = FORMAT_VERSION.into();
-    value[DIGEST] = digest.into();
-    Ok(serde_json::to_string_pretty(&value)? + "\n")
+    let on_disk = OnDisk {
+        description: &AdapterDescription {
+            format_version: FORMAT_VERSION,
+            ..description.clone()
+        },
+        weights_sha256: digest,
+    };
+    Ok(serde_json::to_string_pretty(&on_disk)? + "\n")
 }

@@ -17,7 +17,7 @@ pub(super) const NEXT_DESCRIPTION: &str = "adapter_config.next.json";
 pub(super) const NEXT_WEIGHTS: &str = "adapter_model.next.safetensors";
 
 /// The field beside those of [`AdapterDescription`].
-pub(super) const DIGEST: &str = "weights_sha256";
+const DIGEST: &str = "weights_sha256";
 
 /// A longer description is not one but an accident or an attack.
 const MAX_DESCRIPTION: u64 = 64 << 20;
