@@ -8,6 +8,7 @@ use tch::{Device, Tensor};
 
 use crate::build::{self, Parts};
 use crate::head::HeadModule;
+use crate::pool::Pool;
 use crate::{AdapterError, Head, MethodConfig, ParameterCounts, late};
 
 /// How a backbone becomes a classifier.
@@ -79,7 +80,7 @@ pub struct AdaptedModel {
     backbone: AstModel,
     extension: Box<dyn Extension>,
     head: HeadModule,
-    pooling: Pooling,
+    pool: Pool,
     trained: Vec<(String, Tensor)>,
     buffers: Vec<(String, Tensor)>,
 }
@@ -154,7 +155,7 @@ impl AdaptedModel {
             backbone,
             extension,
             head,
-            pooling: options.pooling,
+            pool: method.method().pooling(options.pooling)?,
             trained,
             buffers,
         })
@@ -197,7 +198,7 @@ impl AdaptedModel {
 
     /// [B, L, D] → [B, C]
     fn classify(&self, tokens: &Tensor) -> Result<Tensor, AdapterError> {
-        Ok(self.head.forward(&self.pooling.pool(tokens))?)
+        Ok(self.head.forward(&self.pool.pool(tokens))?)
     }
 
     /// Class scores from the tokens before block [`Hidden::block`], which must
@@ -234,11 +235,7 @@ impl AdaptedModel {
 
     /// How many values train.
     pub fn counts(&self) -> ParameterCounts {
-        ParameterCounts::of(
-            self.trained
-                .iter()
-                .map(|(name, tensor)| (name.as_str(), tensor.numel() as u64)),
-        )
+        ParameterCounts::of(&self.trained)
     }
 
     /// The shape of the backbone.

@@ -55,6 +55,12 @@ impl Parameters {
         self.add(name, value)
     }
 
+    /// Values from N(mean, σ²).
+    pub fn normal_around(&mut self, name: String, shape: &[i64], mean: f64, sigma: f64) -> Tensor {
+        let value = init::normal(self.seed, &name, shape, sigma) + mean;
+        self.add(name, value)
+    }
+
     /// Values from U(−bound, bound).
     pub fn uniform(&mut self, name: String, shape: &[i64], bound: f64) -> Tensor {
         let value = self.value(shape, || init::uniform(self.seed, &name, shape, bound));

@@ -92,7 +92,8 @@ impl Step {
 /// What a hook knows of the moment it is called in.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// Index of the block, from 0; for [`Extension::tokens`] the number of blocks.
+    /// Index of the block, from 0; for [`Extension::patches`] and
+    /// [`Extension::tokens`] the number of blocks.
     pub block: usize,
     /// The patch grid [F', T'] of the tokens, as the embedding made them:
     /// smaller where [`Patchout`](crate::Patchout) dropped rows or columns,
@@ -174,6 +175,15 @@ pub struct Branch {
 
 /// Modules attached to a backbone. All defaults are the plain AST.
 pub trait Extension {
+    /// The patches as the patch convolution gives them, before positions and
+    /// special tokens join them and before any is dropped.
+    ///
+    /// # Shapes
+    /// [B, F'·T', D] → [B, F'·T', D]
+    fn patches(&self, _context: &Context, patches: Tensor) -> Result<Tensor, HookError> {
+        Ok(patches)
+    }
+
     /// The token sequence after the embedding (positions added).
     ///
     /// # Shapes

@@ -176,20 +176,23 @@ impl AstModel {
             )?
             .flatten(2, 3)
             .transpose(1, 2);
+        let block = self.depth();
+        let failed = |source| AstError::Extension { block, source };
+        let mut grid = Some(self.config.grid());
+        let patches = extension
+            .patches(&Context { block, grid, step }, patches)
+            .map_err(failed)?;
         let [cls, dist] = [0, 1].map(|i: usize| self.special[i].expand([size[0], -1, -1], false));
         debug_assert_eq!(cls.size()[1] + dist.size()[1], SPECIAL_TOKENS);
         let mut tokens = Tensor::cat(&[cls, dist, patches], 1) + &self.positions;
-        let mut grid = Some(self.config.grid());
         if step.train && !self.patchout.is_off() {
             let kept = self.patchout.draw(self.config.grid(), step.seed);
             tokens = kept.apply(&tokens);
             grid = kept.grid;
         }
-        let block = self.depth();
-        let context = Context { block, grid, step };
         let tokens = extension
-            .tokens(&context, tokens)
-            .map_err(|source| AstError::Extension { block, source })?;
+            .tokens(&Context { block, grid, step }, tokens)
+            .map_err(failed)?;
         Ok((tokens, grid))
     }
 }

@@ -1,9 +1,10 @@
 //! What every method is to the rest of the crate.
 
-use ast_model::{AstConfig, Checkpoint, Extension, NoExtension};
+use ast_model::{AstConfig, Checkpoint, Extension, NoExtension, Pooling};
 
 use super::{MethodConfig, linear};
 use crate::parameters::Parameters;
+use crate::pool::Pool;
 use crate::{AdapterError, Compat};
 
 /// One fine-tuning method: implemented by its configuration.
@@ -40,5 +41,14 @@ pub(crate) trait Method {
         _parameters: &mut Parameters,
     ) -> Result<Box<dyn Extension>, AdapterError> {
         Ok(Box::new(NoExtension))
+    }
+
+    /// What is pooled when the model is asked for `wanted`. By default that:
+    /// the method does not change the token sequence.
+    ///
+    /// # Errors
+    /// [`AdapterError::Config`] when the method leaves nothing of `wanted`.
+    fn pooling(&self, wanted: Pooling) -> Result<Pool, AdapterError> {
+        Ok(Pool::Model(wanted))
     }
 }

@@ -7,24 +7,34 @@ use serde::{Deserialize, Serialize};
 use crate::{AdapterError, Compat};
 
 pub(crate) mod adapter;
+pub(crate) mod bitfit;
 mod bottleneck;
 pub(crate) mod dense_moa;
 pub(crate) mod full;
+pub(crate) mod layernorm;
 pub(crate) mod linear;
+pub(crate) mod lora;
 pub(crate) mod method;
 pub(crate) mod mixture;
 mod placement;
+pub(crate) mod prefix;
+pub(crate) mod prompt;
 pub(crate) mod soft_moa;
 pub(crate) mod sparse_moa;
+pub(crate) mod ssf;
 
 pub use bottleneck::Bottleneck;
 pub use placement::Placement;
 
 use adapter::AdapterConfig;
 use dense_moa::DenseMoaConfig;
+use lora::LoraConfig;
 use method::Method;
+use prefix::PrefixConfig;
+use prompt::PromptConfig;
 use soft_moa::SoftMoaConfig;
 use sparse_moa::SparseMoaConfig;
+use ssf::SsfConfig;
 
 /// The settings of a method that has none: any field is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -41,6 +51,18 @@ pub enum MethodConfig {
     Linear(NoSettings),
     /// Everything trains.
     Full(NoSettings),
+    /// The biases of the encoder train.
+    Bitfit(NoSettings),
+    /// Scale and shift of every LayerNorm train.
+    Layernorm(NoSettings),
+    /// Scale and shift of the features after every operation.
+    Ssf(SsfConfig),
+    /// Trained tokens in the sequence.
+    Prompt(PromptConfig),
+    /// Trained keys and values in every attention.
+    Prefix(PrefixConfig),
+    /// Low-rank updates of frozen matrices.
+    Lora(LoraConfig),
     /// One adapter per block and location.
     Adapter(AdapterConfig),
     /// Every token to all experts, weighted by a router.
@@ -56,6 +78,12 @@ fn registry() -> Vec<MethodConfig> {
     vec![
         MethodConfig::Linear(NoSettings {}),
         MethodConfig::Full(NoSettings {}),
+        MethodConfig::Bitfit(NoSettings {}),
+        MethodConfig::Layernorm(NoSettings {}),
+        MethodConfig::Ssf(SsfConfig::default()),
+        MethodConfig::Prompt(PromptConfig::default()),
+        MethodConfig::Prefix(PrefixConfig::default()),
+        MethodConfig::Lora(LoraConfig::default()),
         MethodConfig::Adapter(AdapterConfig::default()),
         MethodConfig::DenseMoa(DenseMoaConfig::default()),
         MethodConfig::SoftMoa(SoftMoaConfig::default()),
@@ -69,6 +97,12 @@ impl MethodConfig {
         match self {
             MethodConfig::Linear(_) => &linear::Linear,
             MethodConfig::Full(_) => &full::Full,
+            MethodConfig::Bitfit(_) => &bitfit::Bitfit,
+            MethodConfig::Layernorm(_) => &layernorm::Layernorm,
+            MethodConfig::Ssf(config) => config,
+            MethodConfig::Prompt(config) => config,
+            MethodConfig::Prefix(config) => config,
+            MethodConfig::Lora(config) => config,
             MethodConfig::Adapter(config) => config,
             MethodConfig::DenseMoa(config) => config,
             MethodConfig::SoftMoa(config) => config,

@@ -1,7 +1,7 @@
 //! The adapters of all blocks as an extension of the backbone.
 
 use ast_model::{AstConfig, Branch, Context, Extension, HookError, SubLayer};
-use moe_routing::BottleneckBank;
+use moe_routing::ExpertBank;
 use tch::Tensor;
 
 use super::{AdapterConfig, Insertion};
@@ -11,8 +11,8 @@ use crate::parameters::Parameters;
 
 /// Adapters of every block.
 pub(crate) struct Adapters {
-    attention: Vec<BottleneckBank>,
-    ffn: Vec<BottleneckBank>,
+    attention: Vec<ExpertBank>,
+    ffn: Vec<ExpertBank>,
     insertion: Insertion,
     residual: bool,
 }
@@ -44,7 +44,7 @@ impl Adapters {
     /// What is added to the residual stream at one sub-layer.
     fn around(
         &self,
-        adapter: Option<&BottleneckBank>,
+        adapter: Option<&ExpertBank>,
         n: &Tensor,
         sub_layer: &SubLayer,
     ) -> Result<Tensor, HookError> {
@@ -54,7 +54,7 @@ impl Adapters {
             Insertion::Parallel => n,
             Insertion::Sequential => &s,
         };
-        let mut output = apply(adapter, input)?;
+        let mut output = adapter.forward_single(input, None)?;
         if self.residual {
             output += input;
         }
@@ -63,13 +63,6 @@ impl Adapters {
             Insertion::Sequential => output,
         })
     }
-}
-
-/// A(x): [B, L, D] → [B, L, D]
-fn apply(adapter: &BottleneckBank, x: &Tensor) -> Result<Tensor, HookError> {
-    let size = x.size();
-    let tokens = x.reshape([1, size[0] * size[1], size[2]]);
-    Ok(adapter.forward_slots(&tokens)?.view(size.as_slice()))
 }
 
 impl Extension for Adapters {
