@@ -69,6 +69,19 @@ fn translate(method: &str, settings: &mut Settings, compat: Compat) -> Result<Va
     match method {
         "full fine-tuning" => Ok(json!({ "method": "full" })),
         "linear probe, final LayerNorm trainable" => Ok(json!({ "method": "linear" })),
+        "BitFit" => Ok(json!({ "method": "bitfit" })),
+        "LoRA on query" => lora("q", settings),
+        "LoRA on query and key" => lora("qk", settings),
+        "LoRA on query and value" => lora("qv", settings),
+        "prefix tuning" => {
+            let tokens: i64 = settings.required("tokens")?;
+            Ok(json!({ "method": "prefix", "tokens": tokens }))
+        }
+        "prompt tuning" => {
+            let deep: bool = settings.required("deep")?;
+            let prompts: i64 = settings.required("tokens")?;
+            Ok(json!({ "method": "prompt", "deep": deep, "prompts": prompts }))
+        }
         "Dense-MoA" => Ok(json!({ "method": "dense-moa", "mixture": mixture(settings)? })),
         "Soft-MoA" => {
             let norm = match (settings.required("normalize")?, compat) {
@@ -119,6 +132,14 @@ fn adapter(settings: &mut Settings) -> Result<Value, String> {
     Ok(json!({
         "method": "adapter", "placement": placement, "insertion": insertion,
         "residual": residual, "bottleneck": width(settings)?,
+    }))
+}
+
+fn lora(targets: &str, settings: &mut Settings) -> Result<Value, String> {
+    let alpha: f64 = settings.required("alpha")?;
+    Ok(json!({
+        "method": "lora", "targets": targets, "rank": width(settings)?, "alpha": alpha,
+        "scaling": "alpha_over_rate",
     }))
 }
 

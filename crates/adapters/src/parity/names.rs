@@ -19,6 +19,13 @@ pub(super) fn lookup(golden: &BTreeMap<String, Tensor>, kind: &str, ours: &str) 
     }
     let (stem, leaf) = ours.rsplit_once('.')?;
     let (block, module) = stem.rsplit_once('.')?;
+    if let Some(theirs) = lora(leaf, module).or_else(|| prefix(leaf, module)) {
+        let stem = match module {
+            "prefix" => format!("{block}.attention.attention"),
+            _ => block.to_owned(),
+        };
+        return direct(&format!("{stem}.{theirs}"));
+    }
     let place = module.rsplit_once('_').map_or("", |(_, place)| place);
     if module.starts_with("adapter_") {
         let theirs = format!("{block}.adapter_module_{}", place.to_uppercase());
@@ -45,6 +52,29 @@ pub(super) fn lookup(golden: &BTreeMap<String, Tensor>, kind: &str, ours: &str) 
                 .collect();
             stack(&experts, leaf)
         }
+    }
+}
+
+/// One factor of a low-rank update in the authors' program.
+fn lora(leaf: &str, module: &str) -> Option<String> {
+    let factor = leaf
+        .strip_prefix("lora_")
+        .filter(|factor| matches!(*factor, "down" | "up"))?;
+    let map = match module {
+        "query" => "q",
+        "key" => "k",
+        "value" => "v",
+        _ => return None,
+    };
+    Some(format!("lora_{factor}_{map}.weight"))
+}
+
+/// Keys or values of a prefix in the authors' program.
+fn prefix(leaf: &str, module: &str) -> Option<String> {
+    match (module, leaf) {
+        ("prefix", "keys") => Some("key_tokens".into()),
+        ("prefix", "values") => Some("value_tokens".into()),
+        _ => None,
     }
 }
 
