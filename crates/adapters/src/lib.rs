@@ -50,7 +50,7 @@ pub use counts::ParameterCounts;
 pub use error::AdapterError;
 pub use folder::{AdapterDescription, FORMAT_VERSION, load, load_beside, save};
 pub use head::Head;
-pub use methods::adapter::{AdapterConfig, Insertion};
+pub use methods::adapter::{AdapterConfig, Insertion, Position};
 pub use methods::dense_moa::DenseMoaConfig;
 pub use methods::lora::{LoraConfig, LoraScaling, LoraSet, LoraTarget, LoraTargets};
 pub use methods::mixture::MixtureConfig;
@@ -59,6 +59,9 @@ pub use methods::prompt::{PromptConfig, PromptPooling};
 pub use methods::soft_moa::SoftMoaConfig;
 pub use methods::sparse_moa::SparseMoaConfig;
 pub use methods::ssf::SsfConfig;
-pub use methods::{Bottleneck, MethodConfig, NoSettings, Placement};
+pub use methods::{
+    Bottleneck, ConformerExpert, ConvpassExpert, Expert, InputNorm, MethodConfig, NoSettings,
+    Placement,
+};
 pub use model::{AdaptOptions, AdaptedModel, RecomputedPass};
 pub use serving::{AdapterSet, SharedPass};

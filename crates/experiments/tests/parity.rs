@@ -257,7 +257,7 @@ fn an_unknown_method_fails_and_is_not_passed_over() {
 #[test]
 fn settings_counts_and_files_that_do_not_fit_fail() {
     let changes = [
-        ("\"slots\":2", "\"slots\":3", "[24, 2, 3] fits"),
+        ("\"slots\":2", "\"slots\":3", "does not give [24, 2, 3]"),
         ("\"slots\":2", "\"slots\":2,\"heat\":1", "\"heat\""),
         (
             "\"trainable_parameters\":",

@@ -10,6 +10,8 @@ pub(crate) mod adapter;
 pub(crate) mod bitfit;
 mod bottleneck;
 pub(crate) mod dense_moa;
+mod draws;
+mod expert;
 pub(crate) mod full;
 pub(crate) mod layernorm;
 pub(crate) mod linear;
@@ -24,6 +26,7 @@ pub(crate) mod sparse_moa;
 pub(crate) mod ssf;
 
 pub use bottleneck::Bottleneck;
+pub use expert::{ConformerExpert, ConvpassExpert, Expert, InputNorm};
 pub use placement::Placement;
 
 use adapter::AdapterConfig;

@@ -6,7 +6,7 @@ use std::path::Path;
 use ast_model::{Checkpoint, Pooling, Step, tensor_file};
 use tch::{Kind, Reduction, Tensor, no_grad};
 
-use super::names::lookup;
+use super::authors::{self, Naming};
 use super::{GRADIENT_TOLERANCE, LOGITS_TOLERANCE, SMALLEST_GRADIENT};
 use crate::{AdaptOptions, AdaptedModel, AdapterError, MethodConfig};
 
@@ -112,7 +112,10 @@ fn take_values(
         let mut values = 0;
         for (ours, tensor) in tensors {
             let wanted = format!("{kind}.{ours}");
-            let theirs = lookup(golden, kind, ours).ok_or_else(|| refuse(&wanted, "is missing"))?;
+            let shape = tensor.size();
+            let theirs = lookup(golden, kind, ours, &shape).ok_or_else(|| {
+                refuse(&wanted, &format!("is missing or does not give {shape:?}"))
+            })?;
             if theirs.size() != tensor.size() {
                 let problem = format!("is {:?} where {:?} fits", theirs.size(), tensor.size());
                 return Err(refuse(&wanted, &problem));
@@ -128,6 +131,31 @@ fn take_values(
         }
     }
     Ok(())
+}
+
+/// The golden tensor, gradient or buffer (`kind`) that belongs to one of our
+/// names: under our own name, or put together from the authors'.
+fn lookup(golden: &Tensors, kind: &str, ours: &str, shape: &[i64]) -> Option<Tensor> {
+    // The authors' prompt-tuned model has no `model.` before its names.
+    let direct = |name: &str| {
+        let names = [format!("{kind}.{name}"), format!("{kind}.model.{name}")];
+        let found = names.iter().find_map(|name| golden.get(name));
+        found.map(Tensor::shallow_clone)
+    };
+    if let Some(found) = direct(ours) {
+        return Some(found);
+    }
+    let naming = Naming {
+        houlsby: golden.keys().any(|key| key.contains(".moa_ffn.")),
+        conformer: golden.keys().any(|key| key.contains(".pwise_conv1.")),
+        ablation: golden.keys().any(|key| key.contains(".adapter_module.")),
+    };
+    let parts = authors::parts(ours, shape, naming);
+    let parts: Option<Vec<Tensor>> = parts
+        .iter()
+        .map(|part| direct(&part.name).filter(|found| found.size() == part.shape))
+        .collect();
+    authors::assemble(ours, shape, &parts?)
 }
 
 /// How many values the file has of a kind. A count of batches is no statistic.
@@ -147,7 +175,10 @@ fn compare_gradients(
 ) -> Result<(), AdapterError> {
     for (ours, tensor) in model.trained() {
         let found = tensor.grad();
-        match (lookup(golden, "grad", ours), found.defined()) {
+        match (
+            lookup(golden, "grad", ours, &tensor.size()),
+            found.defined(),
+        ) {
             (None, false) => {}
             (None, true) => outcome
                 .problems

@@ -104,7 +104,12 @@ fn translate(method: &str, settings: &mut Settings, compat: Compat) -> Result<Va
 }
 
 fn mixture(settings: &mut Settings) -> Result<Value, String> {
-    settings.expect("expert", "bottleneck")?;
+    let expert: String = settings.required("expert")?;
+    let kind = match expert.as_str() {
+        "bottleneck" => json!("bottleneck"),
+        "convpass" => json!({ "convpass": {} }),
+        other => return Err(format!("there is no expert {other:?}")),
+    };
     let experts: i64 = settings.required("experts")?;
     let configuration: String = settings.required("configuration")?;
     let location: String = settings.required("location")?;
@@ -114,7 +119,9 @@ fn mixture(settings: &mut Settings) -> Result<Value, String> {
         ("Houlsby", "both") => "houlsby",
         _ => return Err(format!("there is no place {configuration:?}, {location:?}")),
     };
-    Ok(json!({ "experts": experts, "placement": placement, "bottleneck": width(settings)? }))
+    Ok(
+        json!({ "experts": experts, "expert": kind, "placement": placement, "bottleneck": width(settings)? }),
+    )
 }
 
 fn adapter(settings: &mut Settings) -> Result<Value, String> {
@@ -126,11 +133,20 @@ fn adapter(settings: &mut Settings) -> Result<Value, String> {
         "Houlsby" => "houlsby",
         other => return Err(format!("there is no configuration {other:?}")),
     };
+    let block: String = settings.required("block")?;
     // The manifest names a kernel for bottlenecks too, which have none.
-    let _: Option<i64> = settings.optional("kernel_size")?;
-    settings.expect("block", "bottleneck")?;
+    let kernel: Option<i64> = settings.optional("kernel_size")?;
+    let kind = match (block.as_str(), kernel) {
+        ("bottleneck", _) => json!("bottleneck"),
+        ("conformer", Some(kernel)) => json!({ "conformer": { "kernel": kernel } }),
+        _ => {
+            return Err(format!(
+                "there is no block {block:?} with kernel {kernel:?}"
+            ));
+        }
+    };
     Ok(json!({
-        "method": "adapter", "placement": placement, "insertion": insertion,
+        "method": "adapter", "kind": kind, "placement": placement, "insertion": insertion,
         "residual": residual, "bottleneck": width(settings)?,
     }))
 }
@@ -166,14 +182,6 @@ impl Settings {
     fn required<T: serde::de::DeserializeOwned>(&mut self, name: &str) -> Result<T, String> {
         self.optional(name)?
             .ok_or_else(|| format!("the setting {name:?} is missing"))
-    }
-
-    fn expect(&mut self, name: &str, wanted: &str) -> Result<(), String> {
-        let found: String = self.required(name)?;
-        if found == wanted {
-            return Ok(());
-        }
-        Err(format!("{name} {found:?} is not known; only {wanted:?} is"))
     }
 }
 

@@ -7,9 +7,9 @@
 //! where none flows) and `buffer.X` for running statistics, all in evaluation
 //! mode. X is a name of this crate or one of the authors' released program.
 
+pub mod authors;
 mod compare;
 mod manifest;
-mod names;
 
 pub use compare::{Outcome, compare};
 pub use manifest::{GoldenEntry, read_manifest};
