@@ -6,7 +6,7 @@ mod variants;
 use std::fs;
 
 use adapters::{
-    AdaptOptions, AdaptedModel, AdapterDescription, AdapterError, Compat, FORMAT_VERSION,
+    AdaptOptions, AdaptedModel, AdapterDescription, AdapterError, Compat, FORMAT_VERSION, Head,
     MethodConfig, NoSettings, load, save,
 };
 use ast_model::{AstConfig, Checkpoint, Pooling, Positions, Precision, Step, init};
@@ -62,6 +62,8 @@ fn description(method: &MethodConfig, backbone: &Checkpoint) -> AdapterDescripti
         max_length: 46,
         positions: Positions::Crop,
         pooling: Pooling::All,
+        head: Head::Linear,
+        first_block: 0,
         labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
         features: serde_json::json!({}),
     }
@@ -172,7 +174,7 @@ fn adapters_that_do_not_fit_are_refused_with_the_reason() {
     let path = folder.path().join("adapter_config.json");
     let good = fs::read_to_string(&path).unwrap();
     let versions = [
-        ("\"format_version\": 1", "\"format_version\": 2"),
+        ("\"format_version\": 2", "\"format_version\": 3"),
         ("\"compat\"", "\"odd\""),
     ];
     for (from, to) in versions {

@@ -6,14 +6,11 @@
 //! 0.2 sin(0.7 k + 0.37 i), plus 1 for the scales of LayerNorms and BatchNorms;
 //! the input is sin(0.01 i), with i the row-major index.
 
-#[path = "support/authors.rs"]
-mod authors;
-
 use std::collections::BTreeMap;
 
+use adapters::parity::authors::{self, Naming};
 use adapters::{AdaptOptions, AdaptedModel, Compat, MethodConfig};
 use ast_model::{AstConfig, Checkpoint, Step, tensor_file};
-use authors::Naming;
 use tch::{Device, Kind, Tensor, no_grad};
 
 /// Sum of the logits [2, 5], sum of their squares, and, where known, those of
@@ -87,7 +84,7 @@ fn logits(method: &MethodConfig, naming: Naming) -> Tensor {
             .iter()
             .map(|part| values[part.name.as_str()].shallow_clone())
             .collect();
-        let value = authors::assemble(name, &tensor.size(), &parts);
+        let value = authors::assemble(name, &tensor.size(), &parts).unwrap();
         no_grad(|| tensor.shallow_clone().copy_(&value));
     }
     let input = sine(&[2, 46, 36], 0.0, 0.01).to_kind(Kind::Float);

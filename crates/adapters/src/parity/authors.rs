@@ -16,7 +16,9 @@ pub struct Naming {
 /// One tensor of the authors' program.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Part {
+    /// Its name, without `model.` before it.
     pub name: String,
+    /// Its shape.
     pub shape: Vec<i64>,
 }
 
@@ -38,11 +40,12 @@ pub fn parts(ours: &str, shape: &[i64], naming: Naming) -> Vec<Part> {
     };
     let at = |name: &str| format!("encoder.layer.{block}.{name}");
     if let Some(leaf) = name.strip_prefix("prefix.") {
-        let theirs = leaf.strip_suffix('s').unwrap();
+        let theirs = leaf.strip_suffix('s').unwrap_or(leaf);
         return part(at(&format!("attention.attention.{theirs}_tokens")), shape);
     }
     if let Some((module, leaf)) = name.rsplit_once(".lora_") {
-        let letter = module.rsplit('.').next().unwrap().chars().next().unwrap();
+        let map = module.rsplit_once('.').map_or(module, |(_, map)| map);
+        let letter = map.get(..1).unwrap_or_default();
         let theirs = format!("attention.attention.lora_{leaf}_{letter}.weight");
         return part(at(&theirs), shape);
     }
@@ -70,7 +73,7 @@ pub fn parts(ours: &str, shape: &[i64], naming: Naming) -> Vec<Part> {
         "scale" => part(at(&format!("moa{suffix}.scale")), shape),
         "router_weight" => part(at(&format!("router{suffix}.ff.weight")), shape),
         "router_bias" => part(at(&format!("router{suffix}.ff.bias")), shape),
-        _ => (0..shape[0])
+        _ => (0..shape.first().copied().unwrap_or(0))
             .flat_map(|n| {
                 let prefix = at(&format!("moa{suffix}.moa.{n}"));
                 expert(&prefix, leaf, shape, naming)
@@ -101,24 +104,31 @@ fn expert(prefix: &str, leaf: &str, shape: &[i64], naming: Naming) -> Vec<Part> 
         ("down" | "up", &[_, input, output]) if conformer => vec![output, input, 1],
         ("down" | "up", &[_, input, output]) => vec![output, input],
         ("depthwise", &[_, r, k]) => vec![r, 1, k],
-        _ => shape[1..].to_vec(),
+        _ => shape.iter().skip(1).copied().collect(),
     };
     part(format!("{prefix}.{theirs}"), &shape)
 }
 
-/// Our tensor, of the shape `shape`, from the authors' parts in order.
-pub fn assemble(ours: &str, shape: &[i64], parts: &[Tensor]) -> Tensor {
-    let leaf = ours.rsplit('.').next().unwrap();
-    let stacked = match leaf {
-        "down" | "up" => {
-            let flat: Vec<Tensor> = parts
-                .iter()
-                .map(|p| p.reshape([p.size()[0], p.size()[1]]).transpose(0, 1))
-                .collect();
-            Tensor::stack(&flat, 0)
-        }
-        _ if parts.len() == 1 => parts[0].shallow_clone(),
-        _ => Tensor::stack(parts, 0),
+/// Our tensor, of the shape `shape`, from the authors' parts in order; nothing
+/// where they do not fit.
+pub fn assemble(ours: &str, shape: &[i64], parts: &[Tensor]) -> Option<Tensor> {
+    let turned: Option<Vec<Tensor>> = match ours.rsplit('.').next() {
+        Some("down" | "up") => parts.iter().map(turn).collect(),
+        _ => None,
     };
-    stacked.reshape(shape).contiguous()
+    let stacked = match (turned, parts) {
+        (Some(turned), _) => Tensor::f_stack(&turned, 0).ok()?,
+        (None, [only]) => only.shallow_clone(),
+        (None, _) => Tensor::f_stack(parts, 0).ok()?,
+    };
+    stacked.f_reshape(shape).ok()?.f_contiguous().ok()
+}
+
+/// [out, in] or [out, in, 1] → [in, out]
+fn turn(part: &Tensor) -> Option<Tensor> {
+    let [output, input, ..] = part.size()[..] else {
+        return None;
+    };
+    let matrix = part.f_reshape([output, input]).ok()?;
+    matrix.f_transpose(0, 1).ok()
 }
