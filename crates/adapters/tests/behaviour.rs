@@ -2,6 +2,7 @@
 //! precisions, with and without activation checkpointing, and what it sees of
 //! the order of the patches.
 
+#[allow(dead_code)] // another file uses the rest
 #[path = "support/variants.rs"]
 mod variants;
 
