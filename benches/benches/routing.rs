@@ -9,7 +9,7 @@
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use moe_routing::{
-    BottleneckBank, DenseRouter, MoaLayer, RouteOptions, Router, RouterNorm, SoftRouter,
+    DenseRouter, ExpertBank, Inner, MoaLayer, RouteOptions, Router, RouterNorm, SoftRouter,
     SparseConfig, SparseRouter,
 };
 use std::hint::black_box;
@@ -39,16 +39,17 @@ fn leaf(shape: &[i64], seed: f32) -> Tensor {
     fill(shape, seed, 0.05).set_requires_grad(true)
 }
 
-fn bank(n: i64) -> BottleneckBank {
-    BottleneckBank {
+fn bank(n: i64) -> ExpertBank {
+    ExpertBank {
         down: leaf(&[n, D, R], 1.0),
         down_bias: leaf(&[n, R], 2.0),
+        inner: Inner::Gelu,
         up: leaf(&[n, R, D], 3.0),
         up_bias: leaf(&[n, D], 4.0),
     }
 }
 
-fn bank_parameters(bank: &BottleneckBank) -> Vec<Tensor> {
+fn bank_parameters(bank: &ExpertBank) -> Vec<Tensor> {
     [&bank.down, &bank.down_bias, &bank.up, &bank.up_bias]
         .map(Tensor::shallow_clone)
         .into()

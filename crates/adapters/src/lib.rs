@@ -1,7 +1,8 @@
 //! Parameter-efficient fine-tuning methods for the Audio Spectrogram
-//! Transformer: linear probe, bottleneck adapters, and the Dense-, Soft- and
-//! Sparse-MoA mixtures of adapters (Cappellazzo et al. 2024, arXiv 2402.00828),
-//! beside full fine-tuning.
+//! Transformer: linear probe, BitFit, LayerNorm tuning, SSF, prompts, prefixes,
+//! LoRA, adapters, and the Dense-, Soft- and Sparse-MoA mixtures of adapters
+//! (Cappellazzo et al. 2024, arXiv 2402.00828), beside full fine-tuning. Each
+//! has a page under `docs/methods/`.
 //!
 //! For: turning a frozen [`ast_model::Checkpoint`] into a classifier whose few
 //! trained tensors can be listed, counted, saved and loaded again. A
@@ -30,22 +31,37 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod build;
 mod compat;
 mod counts;
 mod error;
 mod folder;
+mod head;
+mod late;
 mod methods;
 mod model;
 mod parameters;
+pub mod parity;
+mod pool;
+mod serving;
 
 pub use compat::{AdapterInit, Compat};
 pub use counts::ParameterCounts;
 pub use error::AdapterError;
-pub use folder::{AdapterDescription, FORMAT_VERSION, load, save};
-pub use methods::adapter::{AdapterConfig, Insertion};
+pub use folder::{AdapterDescription, FORMAT_VERSION, load, load_beside, save};
+pub use head::Head;
+pub use methods::adapter::{AdapterConfig, Insertion, Position};
 pub use methods::dense_moa::DenseMoaConfig;
+pub use methods::lora::{LoraConfig, LoraScaling, LoraSet, LoraTarget, LoraTargets};
 pub use methods::mixture::MixtureConfig;
+pub use methods::prefix::PrefixConfig;
+pub use methods::prompt::{PromptConfig, PromptPooling};
 pub use methods::soft_moa::SoftMoaConfig;
 pub use methods::sparse_moa::SparseMoaConfig;
-pub use methods::{Bottleneck, MethodConfig, NoSettings, Placement};
+pub use methods::ssf::SsfConfig;
+pub use methods::{
+    Bottleneck, ConformerExpert, ConvpassExpert, Expert, InputNorm, MethodConfig, NoSettings,
+    Placement,
+};
 pub use model::{AdaptOptions, AdaptedModel, RecomputedPass};
+pub use serving::{AdapterSet, SharedPass};

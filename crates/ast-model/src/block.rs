@@ -4,7 +4,7 @@ use tch::Tensor;
 
 use crate::AstError;
 use crate::attention::Attention;
-use crate::extension::{Context, Extension, HookError};
+use crate::extension::{Context, Extension, HookError, Projection};
 use crate::linear::{LayerNorm, Linear};
 
 /// x̂ = x + Attn(LN₁ x); y = x̂ + FFN(LN₂ x̂).
@@ -39,7 +39,7 @@ impl Block {
         let x = x + branch.output;
 
         let n2 = self.layernorm_after.forward(&x);
-        let ffn = |input: &Tensor| Ok(self.feed_forward(input)?);
+        let ffn = |input: &Tensor| self.feed_forward(input, context, extension);
         let output = extension
             .around_ffn(context, &n2, branch.carry, &ffn)
             .map_err(failed)?;
@@ -47,7 +47,24 @@ impl Block {
     }
 
     /// W₂ GELU(W₁ n₂ + b₁) + b₂ with the exact (erf) GELU.
-    fn feed_forward(&self, n2: &Tensor) -> Result<Tensor, AstError> {
-        self.output.forward(&self.intermediate.forward_gelu(n2)?)
+    fn feed_forward(
+        &self,
+        n2: &Tensor,
+        context: &Context,
+        extension: &dyn Extension,
+    ) -> Result<Tensor, HookError> {
+        let active = if extension.changes(Projection::Intermediate) {
+            let plain = self.intermediate.forward(n2)?;
+            extension
+                .project(context, Projection::Intermediate, n2, plain)?
+                .gelu("none")
+        } else {
+            self.intermediate.forward_gelu(n2)?
+        };
+        let output = self.output.forward(&active)?;
+        if extension.changes(Projection::FeedForwardOutput) {
+            return extension.project(context, Projection::FeedForwardOutput, &active, output);
+        }
+        Ok(output)
     }
 }

@@ -7,7 +7,7 @@ use std::cell::{Cell, RefCell};
 
 use tch::Tensor;
 
-use crate::Grid;
+use crate::{AstConfig, Grid};
 
 /// What a hook returns when it cannot do its work.
 pub type HookError = Box<dyn std::error::Error + Send + Sync>;
@@ -92,7 +92,8 @@ impl Step {
 /// What a hook knows of the moment it is called in.
 #[derive(Debug, Clone, Copy)]
 pub struct Context<'a> {
-    /// Index of the block, from 0; for [`Extension::tokens`] the number of blocks.
+    /// Index of the block, from 0; for [`Extension::patches`] and
+    /// [`Extension::tokens`] the number of blocks.
     pub block: usize,
     /// The patch grid [F', T'] of the tokens, as the embedding made them:
     /// smaller where [`Patchout`](crate::Patchout) dropped rows or columns,
@@ -102,8 +103,9 @@ pub struct Context<'a> {
     pub step: &'a Step,
 }
 
-/// One of the four linear maps of the attention sub-layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// One of the six linear maps of a block: four of the attention sub-layer, two
+/// of the feed-forward sub-layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Projection {
     /// Queries, input n₁.
     Query,
@@ -113,6 +115,47 @@ pub enum Projection {
     Value,
     /// The output map, input the concatenated heads.
     Output,
+    /// The first map of the feed-forward sub-layer, input n₂, before the GELU:
+    /// [D → 4 D] in every published size.
+    Intermediate,
+    /// The second map of the feed-forward sub-layer, input the output of the
+    /// GELU.
+    FeedForwardOutput,
+}
+
+impl Projection {
+    /// All six, in the order of the computation.
+    pub const ALL: [Projection; 6] = [
+        Projection::Query,
+        Projection::Key,
+        Projection::Value,
+        Projection::Output,
+        Projection::Intermediate,
+        Projection::FeedForwardOutput,
+    ];
+
+    /// Canonical name of the map's module inside a block; `.weight` and
+    /// `.bias` follow it in a [`Checkpoint`](crate::Checkpoint).
+    pub fn module(self) -> &'static str {
+        match self {
+            Projection::Query => "attention.attention.query",
+            Projection::Key => "attention.attention.key",
+            Projection::Value => "attention.attention.value",
+            Projection::Output => "attention.output.dense",
+            Projection::Intermediate => "intermediate.dense",
+            Projection::FeedForwardOutput => "output.dense",
+        }
+    }
+
+    /// Widths [in, out] of the map in a model of this shape.
+    pub fn widths(self, config: &AstConfig) -> [i64; 2] {
+        let (narrow, wide) = (config.hidden_size, config.intermediate_size);
+        match self {
+            Projection::Intermediate => [narrow, wide],
+            Projection::FeedForwardOutput => [wide, narrow],
+            _ => [narrow, narrow],
+        }
+    }
 }
 
 /// The attention or feed-forward sub-layer as a function of its input.
@@ -132,6 +175,15 @@ pub struct Branch {
 
 /// Modules attached to a backbone. All defaults are the plain AST.
 pub trait Extension {
+    /// The patches as the patch convolution gives them, before positions and
+    /// special tokens join them and before any is dropped.
+    ///
+    /// # Shapes
+    /// [B, F'·T', D] → [B, F'·T', D]
+    fn patches(&self, _context: &Context, patches: Tensor) -> Result<Tensor, HookError> {
+        Ok(patches)
+    }
+
     /// The token sequence after the embedding (positions added).
     ///
     /// # Shapes
@@ -183,7 +235,8 @@ pub trait Extension {
     /// Changes the output of a projection.
     ///
     /// # Shapes
-    /// `input` [B, L, D], `output` [B, L, D] → [B, L, D]
+    /// `input` [B, L, in], `output` [B, L, out] → [B, L, out]; in and out are
+    /// those of [`Projection::widths`]. `output` may be bf16.
     fn project(
         &self,
         _context: &Context,

@@ -17,6 +17,8 @@ pub enum Pooling {
     Cls,
     /// Mean of class and distillation token: Hugging Face's pooler.
     ClsDist,
+    /// Mean over the patches, special tokens left out.
+    Patches,
 }
 
 impl Pooling {
@@ -34,6 +36,9 @@ impl Pooling {
                     .narrow(1, 0, SPECIAL_TOKENS)
                     .mean_dim(over_tokens, false, None::<Kind>)
             }
+            Pooling::Patches => tokens
+                .narrow(1, SPECIAL_TOKENS, tokens.size()[1] - SPECIAL_TOKENS)
+                .mean_dim(over_tokens, false, None::<Kind>),
         }
     }
 }

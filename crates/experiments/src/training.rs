@@ -171,7 +171,7 @@ pub fn train(
     }
     let mut optimiser = AdamW::new(model.trained(), config.adamw.clone())?;
     let mut epochs: Vec<EpochRecord> = Vec::with_capacity(config.epochs);
-    let mut best: Option<(usize, tch::Tensor)> = None;
+    let mut best: Option<Kept> = None;
     for epoch in 0..config.epochs {
         let start = Instant::now();
         let train_loss = one_epoch(model, clips, split, config, epoch, &mut optimiser, observe)?;
@@ -187,7 +187,7 @@ pub fn train(
         }
         let better = best
             .as_ref()
-            .is_none_or(|(kept, _)| validation.accuracy > epochs[*kept].validation_accuracy);
+            .is_none_or(|kept| validation.accuracy > epochs[kept.epoch].validation_accuracy);
         epochs.push(EpochRecord {
             epoch,
             train_loss,
@@ -198,15 +198,40 @@ pub fn train(
         // Without validation clips there is nothing to choose by: the last counts.
         let choose = config.selection == Selection::BestValidation && validation.clips > 0;
         if choose && better {
-            best = Some((epoch, optimiser.snapshot()));
+            best = Some(Kept::copy(epoch, &optimiser, model));
         }
     }
     let mut selected = config.epochs - 1;
-    if let Some((epoch, values)) = best {
-        optimiser.restore(&values);
-        selected = epoch;
+    if let Some(kept) = best {
+        kept.restore(&mut optimiser, model);
+        selected = kept.epoch;
     }
     Ok(Trained { epochs, selected })
+}
+
+/// Everything training has changed, as it was after an epoch.
+struct Kept {
+    epoch: usize,
+    values: Tensor,
+    /// In the order of [`AdaptedModel::buffers`].
+    buffers: Vec<Tensor>,
+}
+
+impl Kept {
+    fn copy(epoch: usize, optimiser: &AdamW, model: &AdaptedModel) -> Self {
+        Kept {
+            epoch,
+            values: optimiser.snapshot(),
+            buffers: model.buffers().iter().map(|(_, b)| b.copy()).collect(),
+        }
+    }
+
+    fn restore(&self, optimiser: &mut AdamW, model: &AdaptedModel) {
+        optimiser.restore(&self.values);
+        for ((_, buffer), kept) in model.buffers().iter().zip(&self.buffers) {
+            tch::no_grad(|| buffer.shallow_clone().copy_(kept));
+        }
+    }
 }
 
 /// One pass over the training clips; the mean loss.

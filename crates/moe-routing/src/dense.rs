@@ -119,6 +119,10 @@ impl Dispatcher for DenseDispatcher {
         Ok(mixed.view([b, l, d]).to_kind(self.output))
     }
 
+    fn clips(&self) -> Option<i64> {
+        Some(self.gates.size()[0])
+    }
+
     fn gates(&self) -> Option<&Tensor> {
         Some(&self.gates)
     }

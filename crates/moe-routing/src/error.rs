@@ -94,6 +94,32 @@ pub enum RoutingError {
         value: f64,
     },
 
+    /// A share of dropped units that is not in [0, 1).
+    #[error("dropout = {value} must be a number from 0 up to, but not, 1; use 0 for none")]
+    Dropout {
+        /// The value given.
+        value: f64,
+    },
+
+    /// A bank of several experts was used as a single adapter.
+    #[error("a bank of {experts} experts is no single adapter; route the tokens with a MoaLayer")]
+    NotSingle {
+        /// Number of experts in the bank.
+        experts: i64,
+    },
+
+    /// Experts that look along the tokens got slots that are not the slots of
+    /// one clip after the other.
+    #[error(
+        "experts with a convolution need {slots} slots that belong to equal clips in order, but the number of clips is {clips:?}; use a router with gates, or bottleneck experts"
+    )]
+    NoSequence {
+        /// Slots of each expert.
+        slots: i64,
+        /// Number of clips, where the slots have an order.
+        clips: Option<i64>,
+    },
+
     /// A scale was given to a router that does not normalise.
     #[error("scale has no effect with norm = off; leave it out or choose coded or soft_moe")]
     UnusedScale,

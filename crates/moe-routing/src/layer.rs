@@ -1,14 +1,14 @@
 //! A router and a bank in one: the mixture-of-adapters layer.
 
-use crate::{AuxiliaryLosses, BottleneckBank, Result, RouteOptions, Router, RouterMetrics};
+use crate::{AuxiliaryLosses, ExpertBank, Result, RouteOptions, Router, RouterMetrics};
 use tch::Tensor;
 
-/// Mixture of adapters: any router over a bank of bottleneck experts.
+/// Mixture of adapters: any router over a bank of experts.
 pub struct MoaLayer {
     /// Decides which expert sees what.
     pub router: Box<dyn Router>,
     /// The experts.
-    pub bank: BottleneckBank,
+    pub bank: ExpertBank,
 }
 
 /// Result of [`MoaLayer::forward`].
@@ -29,7 +29,9 @@ impl MoaLayer {
     /// When `x`, the router and the bank do not fit together.
     pub fn forward(&self, x: &Tensor, want: RouteOptions) -> Result<MoaOutput> {
         let routing = self.router.route(x, want)?;
-        let y = self.bank.apply(routing.dispatcher.as_ref(), x)?;
+        let y = self
+            .bank
+            .apply(routing.dispatcher.as_ref(), x, want.train)?;
         Ok(MoaOutput {
             y,
             metrics: routing.metrics,

@@ -19,14 +19,14 @@
 //!
 //! # Example
 //! ```
-//! use moe_routing::{BottleneckBank, MoaLayer, RouteOptions, RouterNorm, SoftRouter};
+//! use moe_routing::{ExpertBank, Inner, MoaLayer, RouteOptions, RouterNorm, SoftRouter};
 //! use tch::{Device, Kind, Tensor};
 //!
 //! let (d, n, p, r) = (8, 3, 1, 2);
 //! let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
 //! let router = SoftRouter { phi: zeros(&[d, n, p]), scale: None, norm: RouterNorm::Off };
-//! let bank = BottleneckBank {
-//!     down: zeros(&[n, d, r]), down_bias: zeros(&[n, r]),
+//! let bank = ExpertBank {
+//!     down: zeros(&[n, d, r]), down_bias: zeros(&[n, r]), inner: Inner::Gelu,
 //!     up: zeros(&[n, r, d]), up_bias: zeros(&[n, d]) + 0.5,
 //! };
 //! let layer = MoaLayer { router: Box::new(router), bank };
@@ -37,28 +37,32 @@
 //!
 //! # What it does not do
 //! It creates, initialises, trains and stores no parameters, draws no random
-//! numbers, and knows no audio and no backbone.
+//! numbers (the caller hands in [`Draws`]), and knows no audio and no backbone.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-mod bottleneck;
+mod bank;
 mod check;
 mod dense;
 mod error;
+mod inner;
 mod layer;
 mod losses;
 mod metrics;
 mod routing;
 mod soft;
 mod sparse;
+mod train;
 
-pub use bottleneck::BottleneckBank;
+pub use bank::ExpertBank;
 pub use dense::DenseRouter;
 pub use error::{Result, RoutingError};
+pub use inner::{BatchNorm, Conformer, Convpass, Inner, LayerNorm, TokenConvolution};
 pub use layer::{MoaLayer, MoaOutput};
 pub use losses::AuxiliaryLosses;
 pub use metrics::{RouterMetrics, WeightExtremes};
 pub use routing::{Dispatcher, RouteOptions, Router, Routing};
 pub use soft::{RouterNorm, SoftRouter, SoftWeights};
 pub use sparse::{Assignment, Gate, Priority, SparseConfig, SparseRouter};
+pub use train::{Draws, Train};

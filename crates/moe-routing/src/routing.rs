@@ -1,16 +1,20 @@
 //! What every router offers, and what it gives back.
 
-use crate::{AuxiliaryLosses, Result, RouterMetrics};
+use crate::{AuxiliaryLosses, Result, RouterMetrics, Train};
 use tch::Tensor;
 
-/// What to compute beside the routing itself. By default nothing.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RouteOptions {
+/// What to compute beside the routing itself, and in which mode. By default
+/// nothing, in evaluation.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RouteOptions<'a> {
     /// Measure how the experts are used. Copies a few numbers to the CPU, so
     /// on a GPU it waits for the routing to finish.
     pub metrics: bool,
     /// Compute the auxiliary losses (dense and sparse routers).
     pub losses: bool,
+    /// Training mode: noise of the router, dropout and batch statistics of the
+    /// experts. `None` is evaluation. The default.
+    pub train: Option<Train<'a>>,
 }
 
 /// The decision for one batch of tokens.
@@ -51,6 +55,12 @@ pub trait Dispatcher {
     /// # Errors
     /// When `y` does not have N experts and S slots.
     fn combine(&self, y: &Tensor) -> Result<Tensor>;
+
+    /// Number of clips B, when every expert's slots are those of one clip after
+    /// the other, S / B each. `None` when slots are in no order.
+    fn clips(&self) -> Option<i64> {
+        None
+    }
 
     /// Gates [B, L, N], when the layer's output is Σₙ gateₙ · expertₙ(token).
     /// An expert bank may then use a fused form instead of the slots. `None`

@@ -249,4 +249,8 @@ impl Dispatcher for SoftDispatcher {
             .bmm(&by_sample.reshape([b, n * self.slots, d]));
         Ok(mixed.to_kind(self.output))
     }
+
+    fn clips(&self) -> Option<i64> {
+        Some(self.combine.size()[0])
+    }
 }

@@ -5,7 +5,7 @@ mod common;
 
 use common::{F32, bank, dense, noise, sparse};
 use moe_routing::{
-    BottleneckBank, DenseRouter, MoaLayer, RouteOptions, Router, RouterNorm, RoutingError,
+    DenseRouter, ExpertBank, Inner, MoaLayer, RouteOptions, Router, RouterNorm, RoutingError,
     SoftRouter, SparseConfig, SparseRouter,
 };
 use proptest::prelude::*;
@@ -14,6 +14,7 @@ use tch::{Kind, Tensor};
 const ALL: RouteOptions = RouteOptions {
     metrics: true,
     losses: true,
+    train: None,
 };
 
 fn f32_noise(shape: &[i64]) -> Tensor {
@@ -49,7 +50,7 @@ fn a_message_carries_both_shapes() {
     );
 
     let message = bank(3, 8, 2, F32)
-        .forward_slots(&f32_noise(&[4, 5, 8]))
+        .forward_slots(&f32_noise(&[4, 5, 8]), None, None)
         .expect_err("an error")
         .to_string();
     assert!(
@@ -251,14 +252,14 @@ proptest! {
         for (router, expected) in routers {
             let routing = router.route(&tokens, ALL);
             prop_assert_eq!(routing.is_ok(), expected);
-            let bank = BottleneckBank {
-                down: f32_noise(&down), down_bias: f32_noise(&down_bias), up: f32_noise(&up), up_bias: f32_noise(&up_bias),
+            let bank = ExpertBank {
+                down: f32_noise(&down), down_bias: f32_noise(&down_bias), inner: Inner::Gelu, up: f32_noise(&up), up_bias: f32_noise(&up_bias),
             };
-            let _ = bank.forward_slots(&f32_noise(&slots));
+            let _ = bank.forward_slots(&f32_noise(&slots), None, None);
             if let Ok(routing) = routing {
                 let _ = routing.dispatcher.dispatch(&f32_noise(&slots));
                 let _ = routing.dispatcher.combine(&f32_noise(&slots));
-                let _ = bank.apply(routing.dispatcher.as_ref(), &tokens);
+                let _ = bank.apply(routing.dispatcher.as_ref(), &tokens, None);
             }
         }
     }

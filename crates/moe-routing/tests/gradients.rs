@@ -5,7 +5,7 @@ mod common;
 
 use common::{F64, assert_close, bank, dense, fill, noise, scalar, soft_by_slot, sparse, stacked};
 use moe_routing::{
-    BottleneckBank, DenseRouter, Gate, MoaLayer, Priority, RouteOptions, Router, RouterNorm,
+    DenseRouter, ExpertBank, Gate, Inner, MoaLayer, Priority, RouteOptions, Router, RouterNorm,
     SoftRouter, SparseConfig, SparseRouter,
 };
 use tch::Tensor;
@@ -13,6 +13,7 @@ use tch::Tensor;
 const WANT: RouteOptions = RouteOptions {
     metrics: false,
     losses: true,
+    train: None,
 };
 const STEP: f64 = 1e-5;
 
@@ -56,16 +57,17 @@ fn probe(y: &Tensor) -> Tensor {
     (y * weights).sum(F64)
 }
 
-fn bank_of(t: &[Tensor]) -> BottleneckBank {
-    BottleneckBank {
+fn bank_of(t: &[Tensor]) -> ExpertBank {
+    ExpertBank {
         down: t[0].shallow_clone(),
         down_bias: t[1].shallow_clone(),
+        inner: Inner::Gelu,
         up: t[2].shallow_clone(),
         up_bias: t[3].shallow_clone(),
     }
 }
 
-fn tensors(bank: BottleneckBank) -> Vec<Tensor> {
+fn tensors(bank: ExpertBank) -> Vec<Tensor> {
     vec![bank.down, bank.down_bias, bank.up, bank.up_bias]
 }
 
@@ -95,7 +97,7 @@ fn through_slots(router: impl Router, t: &[Tensor]) -> Tensor {
     let routing = router.route(&t[0], WANT).expect("fitting shapes");
     let slots = routing.dispatcher.dispatch(&t[0]).expect("fitting shapes");
     let outputs = bank_of(&t[1..5])
-        .forward_slots(&slots)
+        .forward_slots(&slots, None, None)
         .expect("fitting shapes");
     probe(
         &routing
@@ -202,7 +204,7 @@ fn fused_dense_has_the_values_and_gradients_of_the_stack() {
         .collect();
     let fused = |t: &[Tensor]| {
         bank_of(&t[2..])
-            .forward_gated(&t[0], &t[1])
+            .forward_gated(&t[0], &t[1], None)
             .expect("fitting shapes")
     };
     let plain = |t: &[Tensor]| stacked(&bank_of(&t[2..]), &t[0], &t[1]);

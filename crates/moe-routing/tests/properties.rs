@@ -15,6 +15,7 @@ use tch::{Kind, Tensor};
 const ALL: RouteOptions = RouteOptions {
     metrics: true,
     losses: true,
+    train: None,
 };
 const NORMS: [RouterNorm; 3] = [RouterNorm::Off, RouterNorm::Coded, RouterNorm::SoftMoe];
 
@@ -45,7 +46,7 @@ fn by_slots(router: &dyn Router, n: i64, x: &Tensor) -> (Tensor, Tensor) {
     let routing = router.route(x, ALL).expect("fitting shapes");
     let slots = routing.dispatcher.dispatch(x).expect("fitting shapes");
     let y = bank(n, x.size()[2], 3, F64)
-        .forward_slots(&slots)
+        .forward_slots(&slots, None, None)
         .expect("fitting shapes");
     (
         slots,

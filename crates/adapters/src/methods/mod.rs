@@ -1,29 +1,43 @@
-//! The registry of methods. A method is a folder with a configuration and a
-//! module; its line here makes it known.
+//! The registry of methods. A method is a folder with a configuration that
+//! implements [`method::Method`] and a module; its lines here make it known.
 
-use ast_model::{AstConfig, Extension};
+use ast_model::AstConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::parameters::Parameters;
-use crate::{AdapterError, AdapterInit, Compat};
+use crate::{AdapterError, Compat};
 
 pub(crate) mod adapter;
+pub(crate) mod bitfit;
 mod bottleneck;
 pub(crate) mod dense_moa;
+mod draws;
+mod expert;
 pub(crate) mod full;
+pub(crate) mod layernorm;
 pub(crate) mod linear;
+pub(crate) mod lora;
+pub(crate) mod method;
 pub(crate) mod mixture;
 mod placement;
+pub(crate) mod prefix;
+pub(crate) mod prompt;
 pub(crate) mod soft_moa;
 pub(crate) mod sparse_moa;
+pub(crate) mod ssf;
 
 pub use bottleneck::Bottleneck;
+pub use expert::{ConformerExpert, ConvpassExpert, Expert, InputNorm};
 pub use placement::Placement;
 
 use adapter::AdapterConfig;
 use dense_moa::DenseMoaConfig;
+use lora::LoraConfig;
+use method::Method;
+use prefix::PrefixConfig;
+use prompt::PromptConfig;
 use soft_moa::SoftMoaConfig;
 use sparse_moa::SparseMoaConfig;
+use ssf::SsfConfig;
 
 /// The settings of a method that has none: any field is an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -40,6 +54,18 @@ pub enum MethodConfig {
     Linear(NoSettings),
     /// Everything trains.
     Full(NoSettings),
+    /// The biases of the encoder train.
+    Bitfit(NoSettings),
+    /// Scale and shift of every LayerNorm train.
+    Layernorm(NoSettings),
+    /// Scale and shift of the features after every operation.
+    Ssf(SsfConfig),
+    /// Trained tokens in the sequence.
+    Prompt(PromptConfig),
+    /// Trained keys and values in every attention.
+    Prefix(PrefixConfig),
+    /// Low-rank updates of frozen matrices.
+    Lora(LoraConfig),
     /// One adapter per block and location.
     Adapter(AdapterConfig),
     /// Every token to all experts, weighted by a router.
@@ -50,77 +76,69 @@ pub enum MethodConfig {
     SparseMoa(SparseMoaConfig),
 }
 
-/// Name and default configuration of every method.
-pub(crate) fn registry() -> Vec<(&'static str, MethodConfig)> {
+/// The default configuration of every method.
+fn registry() -> Vec<MethodConfig> {
     vec![
-        ("linear", MethodConfig::Linear(NoSettings {})),
-        ("full", MethodConfig::Full(NoSettings {})),
-        ("adapter", MethodConfig::Adapter(AdapterConfig::default())),
-        (
-            "dense-moa",
-            MethodConfig::DenseMoa(DenseMoaConfig::default()),
-        ),
-        ("soft-moa", MethodConfig::SoftMoa(SoftMoaConfig::default())),
-        (
-            "sparse-moa",
-            MethodConfig::SparseMoa(SparseMoaConfig::default()),
-        ),
+        MethodConfig::Linear(NoSettings {}),
+        MethodConfig::Full(NoSettings {}),
+        MethodConfig::Bitfit(NoSettings {}),
+        MethodConfig::Layernorm(NoSettings {}),
+        MethodConfig::Ssf(SsfConfig::default()),
+        MethodConfig::Prompt(PromptConfig::default()),
+        MethodConfig::Prefix(PrefixConfig::default()),
+        MethodConfig::Lora(LoraConfig::default()),
+        MethodConfig::Adapter(AdapterConfig::default()),
+        MethodConfig::DenseMoa(DenseMoaConfig::default()),
+        MethodConfig::SoftMoa(SoftMoaConfig::default()),
+        MethodConfig::SparseMoa(SparseMoaConfig::default()),
     ]
 }
 
 impl MethodConfig {
+    /// What the crate knows of this method.
+    pub(crate) fn method(&self) -> &dyn Method {
+        match self {
+            MethodConfig::Linear(_) => &linear::Linear,
+            MethodConfig::Full(_) => &full::Full,
+            MethodConfig::Bitfit(_) => &bitfit::Bitfit,
+            MethodConfig::Layernorm(_) => &layernorm::Layernorm,
+            MethodConfig::Ssf(config) => config,
+            MethodConfig::Prompt(config) => config,
+            MethodConfig::Prefix(config) => config,
+            MethodConfig::Lora(config) => config,
+            MethodConfig::Adapter(config) => config,
+            MethodConfig::DenseMoa(config) => config,
+            MethodConfig::SoftMoa(config) => config,
+            MethodConfig::SparseMoa(config) => config,
+        }
+    }
+
     /// The default configuration of the method `name`.
     ///
     /// # Errors
     /// [`AdapterError::UnknownMethod`] lists the names.
     pub fn named(name: &str) -> Result<Self, AdapterError> {
-        let found = registry().into_iter().find(|(known, _)| *known == name);
-        found
-            .map(|(_, config)| config)
-            .ok_or_else(|| AdapterError::UnknownMethod {
-                name: name.to_owned(),
-                known: registry()
-                    .iter()
-                    .map(|(name, _)| *name)
-                    .collect::<Vec<_>>()
-                    .join(", "),
-            })
+        let found = registry().into_iter().find(|known| known.name() == name);
+        found.ok_or_else(|| AdapterError::UnknownMethod {
+            name: name.to_owned(),
+            known: Self::names().join(", "),
+        })
     }
 
     /// Names of all methods.
     pub fn names() -> Vec<&'static str> {
-        registry().into_iter().map(|(name, _)| name).collect()
+        registry().iter().map(MethodConfig::name).collect()
     }
 
     /// Name of this method.
     pub fn name(&self) -> &'static str {
-        match self {
-            MethodConfig::Linear(_) => "linear",
-            MethodConfig::Full(_) => "full",
-            MethodConfig::Adapter(_) => "adapter",
-            MethodConfig::DenseMoa(_) => "dense-moa",
-            MethodConfig::SoftMoa(_) => "soft-moa",
-            MethodConfig::SparseMoa(_) => "sparse-moa",
-        }
+        self.method().name()
     }
 
     /// The same method with every setting that `compat` decides, and that was
     /// not given, set to it.
-    pub fn with_compat(mut self, compat: Compat) -> Self {
-        let init = match compat {
-            Compat::Paper => AdapterInit::Paper,
-            Compat::Fixed => AdapterInit::ZeroUp,
-        };
-        match &mut self {
-            MethodConfig::Linear(_) | MethodConfig::Full(_) => {}
-            MethodConfig::Adapter(config) => {
-                config.init.get_or_insert(init);
-            }
-            MethodConfig::DenseMoa(config) => config.mixture.set_compat(compat, init),
-            MethodConfig::SoftMoa(config) => config.mixture.set_compat(compat, init),
-            MethodConfig::SparseMoa(config) => config.mixture.set_compat(compat, init),
-        }
-        self
+    pub fn with_compat(self, compat: Compat) -> Self {
+        self.method().filled(compat)
     }
 
     /// Checks every hyper-parameter against a backbone.
@@ -128,46 +146,6 @@ impl MethodConfig {
     /// # Errors
     /// [`AdapterError::Config`] names the first that is out of range.
     pub fn validate(&self, backbone: &AstConfig) -> Result<(), AdapterError> {
-        match self {
-            MethodConfig::Linear(_) | MethodConfig::Full(_) => Ok(()),
-            MethodConfig::Adapter(config) => config.validate(backbone),
-            MethodConfig::DenseMoa(config) => config.validate(backbone),
-            MethodConfig::SoftMoa(config) => config.validate(backbone),
-            MethodConfig::SparseMoa(config) => config.validate(backbone),
-        }
-    }
-
-    /// Whether the method trains the backbone's tensor of this canonical name.
-    pub(crate) fn trains(&self, name: &str) -> bool {
-        let inside = match self {
-            MethodConfig::Linear(_) => false,
-            MethodConfig::Full(_) => full::trains(name),
-            MethodConfig::Adapter(config) => config.placement.trains(name),
-            MethodConfig::DenseMoa(config) => config.mixture.placement.trains(name),
-            MethodConfig::SoftMoa(config) => config.mixture.placement.trains(name),
-            MethodConfig::SparseMoa(config) => config.mixture.placement.trains(name),
-        };
-        inside || linear::trains(name)
-    }
-
-    /// Creates the method's own tensors and the module that uses them.
-    pub(crate) fn build(
-        &self,
-        backbone: &AstConfig,
-        parameters: &mut Parameters,
-    ) -> Box<dyn Extension> {
-        match self {
-            MethodConfig::Linear(_) | MethodConfig::Full(_) => Box::new(ast_model::NoExtension),
-            MethodConfig::Adapter(config) => Box::new(adapter::build(config, backbone, parameters)),
-            MethodConfig::DenseMoa(config) => {
-                Box::new(dense_moa::build(config, backbone, parameters))
-            }
-            MethodConfig::SoftMoa(config) => {
-                Box::new(soft_moa::build(config, backbone, parameters))
-            }
-            MethodConfig::SparseMoa(config) => {
-                Box::new(sparse_moa::build(config, backbone, parameters))
-            }
-        }
+        self.method().validate(backbone)
     }
 }

@@ -3,7 +3,9 @@
 //! global generator.
 #![allow(dead_code)]
 
-use moe_routing::{BottleneckBank, DenseRouter, SparseConfig, SparseRouter};
+pub mod experts;
+
+use moe_routing::{DenseRouter, Draws, ExpertBank, Inner, SparseConfig, SparseRouter, Train};
 use tch::{Kind, Tensor};
 
 pub const F64: Kind = Kind::Double;
@@ -45,11 +47,33 @@ pub fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64) {
     );
 }
 
+/// Compares sum, sum of squares, the first four and the last three values, as
+/// recorded to six decimals.
+#[track_caller]
+pub fn assert_recorded(found: &Tensor, sum: f64, squares: f64, first: [f64; 4], last: &[f64]) {
+    let v = values(found);
+    let near = |a: f64, b: f64, what: &str| {
+        assert!(
+            (a - b).abs() <= 2e-6 + 2e-6 * b.abs(),
+            "{what}: {a} instead of {b}"
+        );
+    };
+    near(v.iter().sum(), sum, "sum");
+    near(v.iter().map(|a| a * a).sum(), squares, "sum of squares");
+    for i in 0..4 {
+        near(v[i], first[i], "first values");
+    }
+    for (found, expected) in v[v.len() - last.len()..].iter().zip(last) {
+        near(*found, *expected, "last values");
+    }
+}
+
 /// A bank of pseudo-random experts.
-pub fn bank(n: i64, d: i64, r: i64, kind: Kind) -> BottleneckBank {
-    BottleneckBank {
+pub fn bank(n: i64, d: i64, r: i64, kind: Kind) -> ExpertBank {
+    ExpertBank {
         down: noise(&[n, d, r], 1.0).to_kind(kind),
         down_bias: noise(&[n, r], 2.0).to_kind(kind),
+        inner: Inner::Gelu,
         up: noise(&[n, r, d], 3.0).to_kind(kind),
         up_bias: noise(&[n, d], 4.0).to_kind(kind),
     }
@@ -71,14 +95,14 @@ pub fn sparse(n: i64, d: i64, config: SparseConfig, kind: Kind) -> SparseRouter 
     }
 }
 
-/// Expert n as written in the formula, on tokens [.., D].
-pub fn expert(bank: &BottleneckBank, n: i64, x: &Tensor) -> Tensor {
+/// Bottleneck expert n as written in the formula, on tokens [.., D].
+pub fn expert(bank: &ExpertBank, n: i64, x: &Tensor) -> Tensor {
     let hidden = (x.matmul(&bank.down.get(n)) + bank.down_bias.get(n)).gelu("none");
     hidden.matmul(&bank.up.get(n)) + bank.up_bias.get(n)
 }
 
 /// Σₙ gateₙ · expertₙ(x) from the stack [B, L, N, D] of all outputs.
-pub fn stacked(bank: &BottleneckBank, x: &Tensor, gates: &Tensor) -> Tensor {
+pub fn stacked(bank: &ExpertBank, x: &Tensor, gates: &Tensor) -> Tensor {
     let outputs: Vec<Tensor> = (0..bank.down.size()[0])
         .map(|n| expert(bank, n, x))
         .collect();
@@ -86,12 +110,7 @@ pub fn stacked(bank: &BottleneckBank, x: &Tensor, gates: &Tensor) -> Tensor {
 }
 
 /// Soft mixing, slot by slot, with weights [B, L, N, P].
-pub fn soft_by_slot(
-    bank: &BottleneckBank,
-    x: &Tensor,
-    dispatch: &Tensor,
-    combine: &Tensor,
-) -> Tensor {
+pub fn soft_by_slot(bank: &ExpertBank, x: &Tensor, dispatch: &Tensor, combine: &Tensor) -> Tensor {
     let (n, p) = (dispatch.size()[2], dispatch.size()[3]);
     let mut y = x.zeros_like();
     for e in 0..n {
@@ -103,3 +122,22 @@ pub fn soft_by_slot(
     }
     y
 }
+
+/// Draws in closed form: another value for every purpose and place.
+pub struct Fixed;
+
+impl Draws for Fixed {
+    fn normal(&self, what: &str, shape: &[i64]) -> Tensor {
+        noise(shape, what.len() as f64) * 2.0
+    }
+
+    fn uniform(&self, what: &str, shape: &[i64]) -> Tensor {
+        noise(shape, what.len() as f64).abs()
+    }
+}
+
+/// A training pass that changes no running statistics.
+pub const TRAIN: Train<'static> = Train {
+    draws: &Fixed,
+    update_statistics: false,
+};

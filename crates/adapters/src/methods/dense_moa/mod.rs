@@ -1,13 +1,15 @@
 //! Dense-MoA: every token to all experts, weighted by a softmax router
 //! (arXiv 2402.00828, section 2.2).
 
-use ast_model::AstConfig;
+use ast_model::{AstConfig, Checkpoint, Extension};
 use moe_routing::{DenseRouter, Router};
 use serde::{Deserialize, Serialize};
 
+use super::method::Method;
 use super::mixture::{self, LossWeights, Mixture, MixtureConfig};
-use crate::AdapterError;
+use super::{MethodConfig, linear};
 use crate::parameters::{Parameters, SIGMA};
+use crate::{AdapterError, Compat};
 
 /// Hyper-parameters of Dense-MoA.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -55,4 +57,32 @@ pub(crate) fn router_tensors(
         parameters.normal(format!("{name}.router_weight"), &[n, d], SIGMA),
         parameters.constant(format!("{name}.router_bias"), &[n], 0.0),
     )
+}
+
+impl Method for DenseMoaConfig {
+    fn name(&self) -> &'static str {
+        "dense-moa"
+    }
+
+    fn filled(&self, compat: Compat) -> MethodConfig {
+        let mut filled = self.clone();
+        filled.mixture.set_compat(compat, compat.init());
+        MethodConfig::DenseMoa(filled)
+    }
+
+    fn validate(&self, backbone: &AstConfig) -> Result<(), AdapterError> {
+        DenseMoaConfig::validate(self, backbone)
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        linear::trains(name) || self.mixture.placement.trains(name)
+    }
+
+    fn build(
+        &self,
+        checkpoint: &Checkpoint,
+        parameters: &mut Parameters,
+    ) -> Result<Box<dyn Extension>, AdapterError> {
+        Ok(Box::new(build(self, &checkpoint.config, parameters)))
+    }
 }

@@ -3,7 +3,7 @@
 use ast_model::AstConfig;
 use serde::{Deserialize, Serialize};
 
-use crate::methods::{Bottleneck, Placement};
+use crate::methods::{Bottleneck, Expert, Placement};
 use crate::{AdapterError, AdapterInit, Compat};
 
 /// Experts and places of a mixture of adapters.
@@ -12,6 +12,11 @@ use crate::{AdapterError, AdapterInit, Compat};
 pub struct MixtureConfig {
     /// N, experts per mixture. Default: 7.
     pub experts: i64,
+    /// Form of the experts. Default: bottleneck. In Soft-MoA a convolution runs
+    /// over the P slots of an expert; in Sparse-MoA every expert's convolution
+    /// sees all tokens of the clip.
+    #[serde(skip_serializing_if = "is_bottleneck")]
+    pub expert: Expert,
     /// Width R of each expert. Default: reduction rate 128, R = 6 in AST-Base.
     pub bottleneck: Bottleneck,
     /// Default: parallel to the attention sub-layer (Pfeiffer, MHSA).
@@ -29,6 +34,7 @@ impl Default for MixtureConfig {
     fn default() -> Self {
         MixtureConfig {
             experts: 7,
+            expert: Expert::Bottleneck,
             bottleneck: Bottleneck::ReductionRate(128.0),
             placement: Placement::PfeifferMhsa,
             add_twice: None,
@@ -40,6 +46,7 @@ impl Default for MixtureConfig {
 impl MixtureConfig {
     pub(crate) fn set_compat(&mut self, compat: Compat, init: AdapterInit) {
         self.init.get_or_insert(init);
+        self.expert.fill(compat);
         let twice = compat == Compat::Paper && self.placement == Placement::PfeifferMhsa;
         self.add_twice.get_or_insert(twice);
     }
@@ -49,7 +56,7 @@ impl MixtureConfig {
         method: &'static str,
         backbone: &AstConfig,
     ) -> Result<(), AdapterError> {
-        check_width(method, self.bottleneck, backbone)?;
+        self.expert.validate(method, self.bottleneck, backbone)?;
         if !(1..=4096).contains(&self.experts) {
             return Err(AdapterError::Config {
                 method,
@@ -68,6 +75,12 @@ impl MixtureConfig {
         }
         Ok(())
     }
+}
+
+/// Descriptions of mixtures of bottleneck experts stay readable by programs
+/// that know no other.
+fn is_bottleneck(expert: &Expert) -> bool {
+    *expert == Expert::Bottleneck
 }
 
 /// A bottleneck must have between 1 and D hidden units.

@@ -2,10 +2,8 @@
 //! mixture meets its sub-layer. They differ in the router alone.
 
 mod config;
-mod experts;
 mod module;
 
 pub use config::MixtureConfig;
 pub(crate) use config::check_width;
-pub(crate) use experts::bottleneck_bank;
 pub(crate) use module::{LossWeights, Mixture, build};

@@ -4,7 +4,8 @@ use ast_model::{AstConfig, Branch, Context, Extension, HookError, SubLayer};
 use moe_routing::{MoaLayer, RouteOptions, Router};
 use tch::Tensor;
 
-use super::{MixtureConfig, bottleneck_bank};
+use super::MixtureConfig;
+use crate::methods::draws::StepDraws;
 use crate::methods::placement::per_block;
 use crate::parameters::Parameters;
 
@@ -14,6 +15,10 @@ pub(crate) struct LossWeights {
     pub load_balance: f64,
     pub z: f64,
 }
+
+/// Names of the mixtures of a block.
+const MHSA: &str = "moa_mhsa";
+const FFN: &str = "moa_ffn";
 
 /// Mixtures of every block.
 pub(crate) struct Mixture {
@@ -35,13 +40,15 @@ pub(crate) fn build(
     let d = backbone.hidden_size;
     let shape = [config.experts, d, config.bottleneck.width(d)];
     let mut make = |name: &str| MoaLayer {
-        bank: bottleneck_bank(name, shape, config.init.unwrap_or_default(), parameters),
+        bank: config
+            .expert
+            .bank(name, shape, config.init.unwrap_or_default(), parameters),
         router: router(name, parameters),
     };
     let placement = config.placement;
     Mixture {
-        attention: per_block(backbone, placement.at_attention(), "moa_mhsa", &mut make),
-        ffn: per_block(backbone, placement.at_ffn(), "moa_ffn", &mut make),
+        attention: per_block(backbone, placement.at_attention(), MHSA, &mut make),
+        ffn: per_block(backbone, placement.at_ffn(), FFN, &mut make),
         add_twice: config.add_twice.unwrap_or(false),
         weights,
     }
@@ -49,10 +56,18 @@ pub(crate) fn build(
 
 impl Mixture {
     /// The output of one mixture; its auxiliary losses go to the step.
-    fn mix(&self, layer: &MoaLayer, n: &Tensor, context: &Context) -> Result<Tensor, HookError> {
+    fn mix(
+        &self,
+        layer: &MoaLayer,
+        place: &str,
+        n: &Tensor,
+        context: &Context,
+    ) -> Result<Tensor, HookError> {
+        let draws = StepDraws::new(context, place);
         let wanted = self.weights.load_balance != 0.0 || self.weights.z != 0.0;
         let options = RouteOptions {
             losses: wanted && context.step.train,
+            train: draws.train(),
             ..Default::default()
         };
         let mixed = layer.forward(n, options)?;
@@ -82,7 +97,7 @@ impl Extension for Mixture {
                 carry: None,
             });
         };
-        let mixed = self.mix(layer, n1, context)?;
+        let mixed = self.mix(layer, MHSA, n1, context)?;
         let carry = self.add_twice.then(|| mixed.shallow_clone());
         Ok(Branch {
             output: output + mixed,
@@ -100,7 +115,7 @@ impl Extension for Mixture {
     ) -> Result<Tensor, HookError> {
         let output = ffn(n2)?;
         let output = match self.ffn.get(context.block) {
-            Some(layer) => output + self.mix(layer, n2, context)?,
+            Some(layer) => output + self.mix(layer, FFN, n2, context)?,
             None => output,
         };
         Ok(match carry {

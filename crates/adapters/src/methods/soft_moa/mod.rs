@@ -1,13 +1,15 @@
 //! Soft-MoA: every expert works on P slots, each a soft mixture of all tokens
 //! (arXiv 2402.00828, section 2.3; Soft MoE, arXiv 2308.00951).
 
-use ast_model::AstConfig;
+use ast_model::{AstConfig, Checkpoint, Extension};
 use moe_routing::{Router, RouterNorm, SoftRouter};
 use serde::{Deserialize, Serialize};
 
+use super::method::Method;
 use super::mixture::{self, LossWeights, Mixture, MixtureConfig};
-use crate::AdapterError;
+use super::{MethodConfig, linear};
 use crate::parameters::Parameters;
+use crate::{AdapterError, Compat};
 
 /// Hyper-parameters of Soft-MoA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,4 +73,32 @@ pub(crate) fn build(
             Box::new(SoftRouter { phi, scale, norm })
         },
     )
+}
+
+impl Method for SoftMoaConfig {
+    fn name(&self) -> &'static str {
+        "soft-moa"
+    }
+
+    fn filled(&self, compat: Compat) -> MethodConfig {
+        let mut filled = self.clone();
+        filled.mixture.set_compat(compat, compat.init());
+        MethodConfig::SoftMoa(filled)
+    }
+
+    fn validate(&self, backbone: &AstConfig) -> Result<(), AdapterError> {
+        SoftMoaConfig::validate(self, backbone)
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        linear::trains(name) || self.mixture.placement.trains(name)
+    }
+
+    fn build(
+        &self,
+        checkpoint: &Checkpoint,
+        parameters: &mut Parameters,
+    ) -> Result<Box<dyn Extension>, AdapterError> {
+        Ok(Box::new(build(self, &checkpoint.config, parameters)))
+    }
 }

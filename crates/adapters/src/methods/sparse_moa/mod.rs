@@ -1,14 +1,16 @@
 //! Sparse-MoA: every token to its top K experts, as in the Switch Transformer
 //! (K = 1) and V-MoE.
 
-use ast_model::AstConfig;
+use ast_model::{AstConfig, Checkpoint, Extension};
 use moe_routing::{Router, SparseConfig, SparseRouter};
 use serde::{Deserialize, Serialize};
 
 use super::dense_moa::router_tensors;
+use super::method::Method;
 use super::mixture::{self, LossWeights, Mixture, MixtureConfig};
-use crate::AdapterError;
+use super::{MethodConfig, linear};
 use crate::parameters::Parameters;
+use crate::{AdapterError, Compat};
 
 /// Hyper-parameters of Sparse-MoA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -90,4 +92,32 @@ pub(crate) fn build(
             })
         },
     )
+}
+
+impl Method for SparseMoaConfig {
+    fn name(&self) -> &'static str {
+        "sparse-moa"
+    }
+
+    fn filled(&self, compat: Compat) -> MethodConfig {
+        let mut filled = self.clone();
+        filled.mixture.set_compat(compat, compat.init());
+        MethodConfig::SparseMoa(filled)
+    }
+
+    fn validate(&self, backbone: &AstConfig) -> Result<(), AdapterError> {
+        SparseMoaConfig::validate(self, backbone)
+    }
+
+    fn trains(&self, name: &str) -> bool {
+        linear::trains(name) || self.mixture.placement.trains(name)
+    }
+
+    fn build(
+        &self,
+        checkpoint: &Checkpoint,
+        parameters: &mut Parameters,
+    ) -> Result<Box<dyn Extension>, AdapterError> {
+        Ok(Box::new(build(self, &checkpoint.config, parameters)))
+    }
 }
