@@ -39,7 +39,7 @@ fn all_options(method: &MethodConfig, blocks: usize) -> Vec<AdaptOptions> {
 
 #[test]
 fn a_reloaded_adapter_gives_the_same_bits_for_every_method_and_size() {
-    for (width, blocks) in [(16, 2), (24, 1), (16, 3)] {
+    for (width, blocks) in [(16, 1), (24, 2)] {
         let backbone = backbone(width, blocks);
         for method in methods() {
             for options in all_options(&method, blocks) {

@@ -49,3 +49,8 @@ mod toy;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The example of the page on files.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/files.md")]
+struct Files;

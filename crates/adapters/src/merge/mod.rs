@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ast_model::{Checkpoint, Classifier, Pooling};
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use crate::{
     AdaptOptions, AdaptedModel, AdapterDescription, AdapterError, Head, MethodConfig, NoSettings,
@@ -144,7 +144,7 @@ fn classifier(
     let named = |name: &str| {
         let wanted = format!("{}{name}", crate::head::PREFIX);
         let found = model.trained().iter().find(|(name, _)| *name == wanted);
-        found.map(|(_, tensor)| tensor.detach().copy())
+        found.map(|(_, tensor)| tensor.detach().to_device(Device::Cpu).copy())
     };
     Some(Classifier {
         layernorm_weight: named("layernorm.weight")?,

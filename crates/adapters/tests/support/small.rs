@@ -14,6 +14,8 @@ pub const BINS: i64 = 36;
 /// A backbone of this width and depth whose biases and LayerNorms are not at
 /// their initial values.
 pub fn backbone(width: i64, blocks: usize) -> Checkpoint {
+    // Threads gain nothing here, and wait for each other on a busy machine.
+    tch::set_num_threads(1);
     let config = AstConfig {
         hidden_size: width,
         num_attention_heads: 2,
