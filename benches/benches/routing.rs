@@ -89,6 +89,7 @@ fn soft(name: &'static str, n: i64, norm: RouterNorm) -> Layer {
             phi,
             scale: None,
             norm,
+            noise: 0.0,
         }),
         parameters,
     )

@@ -91,7 +91,7 @@ impl ExpertBank {
         gates: &Tensor,
         train: Option<Train>,
     ) -> Result<Tensor> {
-        let Axes { n, d, wide, r } = self.axes()?;
+        let Axes { n, d, r, .. } = self.axes()?;
         let (tokens, given) = (named("x", x), named("gates", gates));
         let [b, l, width] = tokens.axes("[B, L, D]")?;
         let shape: [i64; 3] = given.axes("[B, L, N]")?;
@@ -108,15 +108,9 @@ impl ExpertBank {
 
         let kind = self.kind_with(x);
         let gates = gates.to_kind(kind).reshape([b * l, n]);
-        let (tokens, down, bias) = self.projection(x.to_kind(kind).reshape([b * l, d]));
-        let down = down.transpose(0, 1).reshape([d, n * wide]);
-        let hidden = bias.reshape([n * wide]).addmm(&tokens, &down);
-        let active = self.inner.forward(hidden.view([b, l, n, wide]), train);
-        let spread = gates.unsqueeze(-1).expand([b * l, n, r], false);
-        let gated = active.reshape([b * l, n * r]) * spread.reshape([b * l, n * r]);
-        let up = self.up.to_kind(kind).reshape([n * r, d]);
-        let up = Tensor::cat(&[up, self.up_bias.to_kind(kind)], 0);
-        let y = Tensor::cat(&[gated, gates], 1).mm(&up);
+        let active = self.hidden_units(x, kind, train).view([b * l, n, r]);
+        let gated = (active * gates.unsqueeze(-1)).view([b * l, n * r]);
+        let y = Tensor::cat(&[gated, gates], 1).mm(&self.up_with_bias(kind));
         Ok(y.view([b, l, d]).to_kind(x.kind()))
     }
 
@@ -129,7 +123,7 @@ impl ExpertBank {
     /// When the bank holds more than one expert, or the shapes, kinds or
     /// devices do not fit together.
     pub fn forward_single(&self, x: &Tensor, train: Option<Train>) -> Result<Tensor> {
-        let Axes { n, d, wide, r } = self.axes()?;
+        let Axes { n, d, r, .. } = self.axes()?;
         if n != 1 {
             return Err(RoutingError::NotSingle { experts: n });
         }
@@ -141,13 +135,9 @@ impl ExpertBank {
             "D of x [B, L, D] must equal D of down [N, D, R]",
         )?;
         let kind = self.kind_with(x);
-        let (tokens, down, bias) = self.projection(x.to_kind(kind).reshape([b * l, d]));
-        let hidden = bias.squeeze_dim(0).addmm(&tokens, &down.squeeze_dim(0));
-        let active = self.inner.forward(hidden.view([b, l, 1, wide]), train);
-        let (up, up_bias) = (self.up.to_kind(kind), self.up_bias.to_kind(kind));
-        let y = up_bias
-            .squeeze_dim(0)
-            .addmm(&active.reshape([b * l, r]), &up.squeeze_dim(0));
+        let active = self.hidden_units(x, kind, train).view([b * l, r]);
+        let one = Tensor::ones([b * l, 1], (kind, x.device()));
+        let y = Tensor::cat(&[active, one], 1).mm(&self.up_with_bias(kind));
         Ok(y.view([b, l, d]).to_kind(x.kind()))
     }
 
@@ -167,6 +157,33 @@ impl ExpertBank {
         }
         let slots = dispatcher.dispatch(x)?;
         dispatcher.combine(&self.forward_slots(&slots, dispatcher.clips(), train)?)
+    }
+
+    /// The hidden units of all experts on all tokens, after the inner part.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D] → [B, L, N, R], contiguous
+    fn hidden_units(&self, x: &Tensor, kind: Kind, train: Option<Train>) -> Tensor {
+        let size = x.size();
+        let (b, l) = (size[0], size[1]);
+        let (tokens, down, bias) = self.projection(x.to_kind(kind));
+        let (n, d, wide) = (down.size()[0], down.size()[1], down.size()[2]);
+        // One row per hidden unit: the layout in which the gradient of the
+        // down-projection is one fast product.
+        let rows = down.transpose(1, 2).reshape([n * wide, d]);
+        let hidden = tokens.linear(&rows, Some(bias.reshape([n * wide])));
+        let active = self.inner.forward(hidden.view([b, l, n, wide]), train);
+        active.contiguous()
+    }
+
+    /// All up-projections, then their biases, as the weights of N · R + N units.
+    ///
+    /// # Shapes
+    /// [N · R + N, D]
+    fn up_with_bias(&self, kind: Kind) -> Tensor {
+        let size = self.up.size();
+        let up = self.up.to_kind(kind).reshape([size[0] * size[1], size[2]]);
+        Tensor::cat(&[up, self.up_bias.to_kind(kind)], 0)
     }
 
     /// Tokens, down-projection and its bias, in the kind of the tokens, with

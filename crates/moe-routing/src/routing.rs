@@ -10,7 +10,7 @@ pub struct RouteOptions<'a> {
     /// Measure how the experts are used. Copies a few numbers to the CPU, so
     /// on a GPU it waits for the routing to finish.
     pub metrics: bool,
-    /// Compute the auxiliary losses (dense and sparse routers).
+    /// Compute the auxiliary losses (of every router but the soft one).
     pub losses: bool,
     /// Training mode: noise of the router, dropout and batch statistics of the
     /// experts. `None` is evaluation. The default.
@@ -59,6 +59,13 @@ pub trait Dispatcher {
     /// Number of clips B, when every expert's slots are those of one clip after
     /// the other, S / B each. `None` when slots are in no order.
     fn clips(&self) -> Option<i64> {
+        None
+    }
+
+    /// How many gates of a token are not 0, where that is the same number for
+    /// every token: K of token choice (dropped choices included). A bank may
+    /// then move only the chosen tokens.
+    fn chosen(&self) -> Option<i64> {
         None
     }
 
