@@ -24,6 +24,8 @@ pub enum Command {
     BenchAll(BenchArgs),
     /// Compare with other software on the same work in the same minute.
     BenchPeers(PeersArgs),
+    /// Compare with golden numbers of other programs, file by file.
+    Parity(ParityArgs),
     /// Run every check: format, lints, tests and the smoke profile.
     Test(TestArgs),
     /// Check the repository's own rules (part of `test`).
@@ -90,6 +92,14 @@ pub enum Topic {
     Fbank,
     /// Training and evaluation of Soft-MoA, with the AST of transformers.
     Step,
+}
+
+/// Flags of `parity`.
+#[derive(Debug, Args)]
+pub struct ParityArgs {
+    /// Folder with frontend/ and models/.
+    #[arg(long, value_name = "DIR")]
+    pub golden: PathBuf,
 }
 
 /// Flags of `test`.

@@ -12,6 +12,7 @@ mod ffmpeg;
 mod files;
 mod libtorch;
 mod lock;
+mod parity;
 mod paths;
 mod peers;
 mod pip;
@@ -41,6 +42,7 @@ fn run(command: &Command) -> anyhow::Result<()> {
         Command::Data(args) => data::command(&paths, args),
         Command::BenchAll(args) => bench::command(&paths, args),
         Command::BenchPeers(args) => peers::command(&paths, args),
+        Command::Parity(args) => parity::command(&paths, args),
         Command::Test(args) => test::command(&paths, args),
         Command::Tidy => tidy::command(&paths),
     }

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Which behaviour is wanted. What differs inside a method is also a setting of
 /// its configuration, which [`crate::MethodConfig::with_compat`] fills in where
 /// it was not given; what differs outside (position embeddings, the epoch that
-/// counts) is a setting of the training program.
+/// counts) is a setting of the training program. `docs/compat.md` lists every
+/// difference.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Compat {

@@ -17,6 +17,14 @@ pub enum AdapterError {
         /// All names, separated by commas.
         known: String,
     },
+    /// An adapter name that a set does not have.
+    #[error("the set has no adapter {name:?}; it has: {known}")]
+    UnknownAdapter {
+        /// The name given.
+        name: String,
+        /// All names, separated by commas.
+        known: String,
+    },
     /// A hyper-parameter outside its range.
     #[error("method {method}: {field} = {value} {problem}")]
     Config {
@@ -55,10 +63,38 @@ pub enum AdapterError {
         /// Fingerprint of the backbone given.
         found: String,
     },
+    /// Weights that were not saved together with the description.
+    #[error("{path} is damaged or was saved with another adapter_config.json (sha256 {found}, described {expected}); copy both files from the same run, or save the adapter again", path = path.display())]
+    WrongWeights {
+        /// The weights file.
+        path: PathBuf,
+        /// SHA-256 in the description.
+        expected: String,
+        /// SHA-256 of the file.
+        found: String,
+    },
+    /// A model that training has broken.
+    #[error(
+        "tensor {name} holds values that are not finite, so the adapter is not saved; training diverged: lower the learning rate"
+    )]
+    NotFinite {
+        /// The tensor.
+        name: String,
+    },
     /// Tensors that do not belong to the described method.
     #[error("{path}: tensor {name} {problem}; the file does not belong to this adapter_config.json, copy both from the same run", path = path.display())]
     Tensor {
         /// The weights file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A golden file that cannot be compared with.
+    #[error("{path}: {name} {problem}; does the manifest describe this file?", path = path.display())]
+    Golden {
+        /// The file.
         path: PathBuf,
         /// The tensor.
         name: String,

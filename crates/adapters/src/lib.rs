@@ -31,20 +31,26 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod build;
 mod compat;
 mod counts;
 mod error;
 mod folder;
+mod head;
+mod late;
 mod methods;
 mod model;
 mod parameters;
+pub mod parity;
 mod pool;
+mod serving;
 
 pub use compat::{AdapterInit, Compat};
 pub use counts::ParameterCounts;
 pub use error::AdapterError;
-pub use folder::{AdapterDescription, FORMAT_VERSION, load, save};
-pub use methods::adapter::{AdapterConfig, Insertion};
+pub use folder::{AdapterDescription, FORMAT_VERSION, load, load_beside, save};
+pub use head::Head;
+pub use methods::adapter::{AdapterConfig, Insertion, Position};
 pub use methods::dense_moa::DenseMoaConfig;
 pub use methods::lora::{LoraConfig, LoraScaling, LoraSet, LoraTarget, LoraTargets};
 pub use methods::mixture::MixtureConfig;
@@ -58,3 +64,4 @@ pub use methods::{
     Placement,
 };
 pub use model::{AdaptOptions, AdaptedModel, RecomputedPass};
+pub use serving::{AdapterSet, SharedPass};

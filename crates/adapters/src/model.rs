@@ -1,14 +1,15 @@
 //! A backbone with one method attached and a classification head.
 
 use ast_model::{
-    AstConfig, AstModel, BindOptions, Checkpoint, Extension, Patchout, Pooling, Precision,
-    Recomputed, Step,
+    AstConfig, AstModel, BindOptions, Checkpoint, Extension, Hidden, Patchout, Pooling, Precision,
+    Recomputed, SharedBackbone, Step,
 };
 use tch::{Device, Tensor};
 
-use crate::parameters::Parameters;
+use crate::build::{self, Parts};
+use crate::head::HeadModule;
 use crate::pool::Pool;
-use crate::{AdapterError, MethodConfig, ParameterCounts};
+use crate::{AdapterError, Head, MethodConfig, ParameterCounts, late};
 
 /// How a backbone becomes a classifier.
 #[derive(Debug, Clone)]
@@ -23,13 +24,18 @@ pub struct AdaptOptions {
     pub device: Device,
     /// From tokens to one vector per clip.
     pub pooling: Pooling,
+    /// From the pooled vector to class scores.
+    pub head: Head,
+    /// The first block in which the method acts; the blocks before stay the
+    /// plain backbone. 0 for all blocks, as in the papers.
+    pub first_block: usize,
     /// Patches dropped in training steps.
     pub patchout: Patchout,
 }
 
 impl AdaptOptions {
-    /// `classes` classes, seed 0, f32, on the CPU, mean over all tokens,
-    /// no patch dropped.
+    /// `classes` classes, seed 0, f32, on the CPU, mean over all tokens, linear
+    /// head, the method in all blocks, no patch dropped.
     pub fn new(classes: i64) -> Self {
         AdaptOptions {
             classes,
@@ -37,6 +43,8 @@ impl AdaptOptions {
             precision: Precision::F32,
             device: Device::Cpu,
             pooling: Pooling::All,
+            head: Head::Linear,
+            first_block: 0,
             patchout: Patchout::default(),
         }
     }
@@ -71,16 +79,15 @@ impl RecomputedPass<'_> {
 pub struct AdaptedModel {
     backbone: AstModel,
     extension: Box<dyn Extension>,
-    head_weight: Tensor,
-    head_bias: Tensor,
+    head: HeadModule,
     pool: Pool,
     trained: Vec<(String, Tensor)>,
     buffers: Vec<(String, Tensor)>,
 }
 
 impl AdaptedModel {
-    /// Attaches a method and a fresh head, a linear map [D → C] whose values
-    /// start at U(±1/√D).
+    /// Attaches a method and a fresh head, whose linear map [D → C] starts at
+    /// U(±1/√D).
     ///
     /// # Errors
     /// A hyper-parameter out of range, or fewer than one class.
@@ -89,18 +96,8 @@ impl AdaptedModel {
         method: &MethodConfig,
         options: &AdaptOptions,
     ) -> Result<Self, AdapterError> {
-        let method = method.method();
-        method.validate(&checkpoint.config)?;
-        if !(1..=1 << 20).contains(&options.classes) {
-            return Err(AdapterError::Config {
-                method: method.name(),
-                field: "classes",
-                value: options.classes.to_string(),
-                problem: "must lie between 1 and 1048576",
-            });
-        }
-        let pool = method.pooling(options.pooling)?;
-        let trains = |name: &str| method.trains(name);
+        build::check(checkpoint, method, options)?;
+        let trains = |name: &str| build::trains(method, options, name);
         let backbone = AstModel::bind(
             checkpoint,
             &BindOptions {
@@ -110,26 +107,55 @@ impl AdaptedModel {
                 patchout: options.patchout,
             },
         )?;
-        let d = checkpoint.config.hidden_size;
-        let bound = 1.0 / (d as f64).sqrt();
-        let mut parameters = Parameters::new(options.seed, options.device);
-        let extension = method.build(checkpoint, &mut parameters)?;
-        let shape = [options.classes, d];
-        let head_weight = parameters.uniform("classification_head.weight".into(), &shape, bound);
-        let head_bias = parameters.uniform("classification_head.bias".into(), &shape[..1], bound);
+        Self::on(backbone, checkpoint, method, options)
+    }
+
+    /// As [`new`](Self::new) on a backbone that other models use too: whatever
+    /// the method does not train is not copied. Precision and device are the
+    /// backbone's.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn beside(
+        shared: &SharedBackbone,
+        method: &MethodConfig,
+        options: &AdaptOptions,
+    ) -> Result<Self, AdapterError> {
+        let checkpoint = shared.checkpoint();
+        let options = AdaptOptions {
+            precision: shared.precision(),
+            device: shared.device(),
+            ..options.clone()
+        };
+        build::check(checkpoint, method, &options)?;
+        let trains = |name: &str| build::trains(method, &options, name);
+        let backbone = shared.bind(&trains, options.patchout)?;
+        Self::on(backbone, checkpoint, method, &options)
+    }
+
+    fn on(
+        backbone: AstModel,
+        checkpoint: &Checkpoint,
+        method: &MethodConfig,
+        options: &AdaptOptions,
+    ) -> Result<Self, AdapterError> {
+        let Parts {
+            extension,
+            head,
+            created,
+            buffers,
+        } = build::parts(checkpoint, method, options, false)?;
         let mut trained: Vec<(String, Tensor)> = backbone
             .trained()
             .iter()
             .map(|(name, tensor)| (name.clone(), tensor.shallow_clone()))
             .collect();
-        let (created, buffers) = parameters.into_lists();
         trained.extend(created);
         Ok(AdaptedModel {
             backbone,
             extension,
-            head_weight,
-            head_bias,
-            pool,
+            head,
+            pool: method.method().pooling(options.pooling)?,
             trained,
             buffers,
         })
@@ -172,8 +198,25 @@ impl AdaptedModel {
 
     /// [B, L, D] → [B, C]
     fn classify(&self, tokens: &Tensor) -> Result<Tensor, AdapterError> {
-        let pooled = self.pool.pool(tokens);
-        Ok(pooled.f_linear(&self.head_weight, Some(&self.head_bias))?)
+        Ok(self.head.forward(&self.pool.pool(tokens))?)
+    }
+
+    /// Class scores from the tokens before block [`Hidden::block`], which must
+    /// be those of this backbone with nothing changed so far: at most
+    /// [`shared_blocks`](Self::shared_blocks) blocks.
+    pub(crate) fn finish(&self, hidden: Hidden, step: &Step) -> Result<Tensor, AdapterError> {
+        let extension = self.extension.as_ref();
+        let tokens = self.backbone.finish(hidden, extension, step)?;
+        self.classify(&tokens)
+    }
+
+    /// How many of the first blocks are those of the plain backbone, with
+    /// nothing trained before or inside them; `None` where the method changes
+    /// the embedding or the tokens themselves.
+    pub fn shared_blocks(&self) -> Option<usize> {
+        let names = self.trained.iter().chain(&self.buffers);
+        let depth = self.config().num_hidden_layers;
+        late::shared_blocks(names.map(|(name, _)| name.as_str()), depth)
     }
 
     /// Every trained tensor with its name: those of the backbone, of the

@@ -15,6 +15,7 @@ pub(crate) type Named = Vec<(String, Tensor)>;
 pub(crate) struct Parameters {
     seed: u64,
     device: Device,
+    planning: bool,
     trained: Named,
     buffers: Named,
 }
@@ -24,14 +25,33 @@ impl Parameters {
         Parameters {
             seed,
             device,
+            planning: false,
             trained: Vec::new(),
             buffers: Vec::new(),
         }
     }
 
+    /// Collects names and shapes alone: tensors that hold one value each,
+    /// whatever their shape, so that hyper-parameters from a file cost no memory
+    /// before that file's tensors are known to fit them.
+    pub fn planning() -> Self {
+        Parameters {
+            planning: true,
+            ..Parameters::new(0, Device::Cpu)
+        }
+    }
+
+    fn value(&self, shape: &[i64], make: impl FnOnce() -> Tensor) -> Tensor {
+        if !self.planning {
+            return make();
+        }
+        let one = vec![1; shape.len()];
+        Tensor::zeros(one.as_slice(), (Kind::Float, Device::Cpu)).expand(shape, false)
+    }
+
     /// Values from N(0, σ²).
     pub fn normal(&mut self, name: String, shape: &[i64], sigma: f64) -> Tensor {
-        let value = init::normal(self.seed, &name, shape, sigma);
+        let value = self.value(shape, || init::normal(self.seed, &name, shape, sigma));
         self.add(name, value)
     }
 
@@ -43,20 +63,22 @@ impl Parameters {
 
     /// Values from U(−bound, bound).
     pub fn uniform(&mut self, name: String, shape: &[i64], bound: f64) -> Tensor {
-        let value = init::uniform(self.seed, &name, shape, bound);
+        let value = self.value(shape, || init::uniform(self.seed, &name, shape, bound));
         self.add(name, value)
     }
 
     /// The same value everywhere.
     pub fn constant(&mut self, name: String, shape: &[i64], value: f64) -> Tensor {
-        self.add(name, Tensor::full(shape, value, (Kind::Float, Device::Cpu)))
+        let full = || Tensor::full(shape, value, (Kind::Float, Device::Cpu));
+        self.add(name, self.value(shape, full))
     }
 
     /// A tensor that is no parameter: it gets no gradient and is not counted as
     /// trained, but is saved, loaded and copied with the trained ones. The
     /// module that owns it changes it in place (running statistics).
     pub fn buffer(&mut self, name: String, shape: &[i64], value: f64) -> Tensor {
-        let buffer = Tensor::full(shape, value, (Kind::Float, self.device));
+        let full = || Tensor::full(shape, value, (Kind::Float, self.device));
+        let buffer = self.value(shape, full);
         self.buffers.push((name, buffer.shallow_clone()));
         buffer
     }

@@ -59,6 +59,7 @@ fn single_adapters_have_the_published_counts() {
         (12, 248_976, 497_952),
         (8, 175_200, 350_400),
         (6, 138_312, 276_624),
+        (48, 912_960, 1_825_920),
     ] {
         for (placement, expected) in [
             (Placement::PfeifferFfn, pfeiffer),
@@ -113,4 +114,110 @@ fn mixtures_have_the_published_counts() {
         assert_eq!(dense(n, Placement::Houlsby), dense_ho);
         assert_eq!(soft(n, 1, Placement::Houlsby), soft_ho);
     }
+}
+
+fn method(json: &str) -> MethodConfig {
+    serde_json::from_str(json).unwrap()
+}
+
+/// `shared` values of the count belong to no block.
+fn in_twelve_blocks(backbone: &Checkpoint, json: &str, shared: u64) -> u64 {
+    (count(backbone, method(json), 50).paper - shared) * 12 / BLOCKS + shared
+}
+
+#[test]
+fn conformer_and_convpass_adapters_have_the_published_counts() {
+    let backbone = backbone();
+    // R, kernel, Pfeiffer, Houlsby
+    let table = [(8, 31, 270_720, 541_440), (8, 8, 268_512, 537_024)];
+    for (width, kernel, pfeiffer, houlsby) in table {
+        for (placement, expected) in [("pfeiffer-ffn", pfeiffer), ("houlsby", houlsby)] {
+            // The LayerNorm counts whether its result is used or not.
+            for norm in ["applied", "unused"] {
+                let json = format!(
+                    r#"{{"method": "adapter", "bottleneck": {{"width": {width}}},
+                        "placement": "{placement}", "kind": {{"conformer":
+                        {{"kernel": {kernel}, "input_norm": "{norm}"}}}}}}"#
+                );
+                assert_eq!(in_twelve_blocks(&backbone, &json, 0), expected);
+            }
+        }
+    }
+    // 2 D R + R + D for the linear maps, 3 R² + R for the convolution, 2 D for
+    // the LayerNorm.
+    let expected = 12 * (2 * 768 * 6 + 6 + 768 + 3 * 36 + 6 + 1536);
+    for used in ["true", "false"] {
+        let json = format!(
+            r#"{{"method": "adapter", "bottleneck": {{"width": 6}},
+                "kind": {{"convpass": {{"use_convolution": {used}}}}}}}"#
+        );
+        assert_eq!(in_twelve_blocks(&backbone, &json, 0), expected);
+    }
+    let json = r#"{"method": "soft-moa", "slots": 2, "mixture": {"expert": {"convpass": {}}}}"#;
+    assert_eq!(in_twelve_blocks(&backbone, json, 0), 996_192);
+    let json = r#"{"method": "soft-moa", "router_norm": "coded"}"#;
+    assert_eq!(in_twelve_blocks(&backbone, json, 0), 922_116);
+}
+
+#[test]
+fn lora_has_the_published_counts_for_every_set_of_maps() {
+    let backbone = backbone();
+    let table = [
+        ("qv", 6, 221_184),
+        ("q", 12, 221_184),
+        ("qk", 12, 442_368),
+        ("qv", 12, 442_368),
+        ("qkvo", 12, 884_736),
+        // R (D + 4 D) for either map of the feed-forward sub-layer.
+        ("ffn", 12, 12 * 2 * 12 * 5 * 768),
+    ];
+    for (targets, rank, expected) in table {
+        let json =
+            format!(r#"{{"method": "lora", "targets": "{targets}", "rank": {{"width": {rank}}}}}"#);
+        assert_eq!(in_twelve_blocks(&backbone, &json, 0), expected);
+        // rsLoRA adds nothing, DoRA one value for each row of each matrix.
+        let scaled = json.replace("}}", r#"}, "scaling": "rank_stabilised"}"#);
+        assert_eq!(in_twelve_blocks(&backbone, &scaled, 0), expected);
+    }
+    let json = r#"{"method": "lora", "dora": true}"#;
+    let expected = 221_184 + 12 * 2 * 768;
+    assert_eq!(in_twelve_blocks(&backbone, json, 0), expected);
+}
+
+#[test]
+fn prompts_prefixes_and_tuned_vectors_have_the_published_counts() {
+    let backbone = backbone();
+    let shallow = r#"{"method": "prompt", "prompts": 300, "deep": false}"#;
+    let final_bias = 768;
+    let patches = 2 * 768;
+    for (json, shared, expected) in [
+        (r#"{"method": "prompt"}"#, 0, 230_400),
+        (shallow, 230_400, 230_400),
+        (r#"{"method": "prefix"}"#, 0, 221_184),
+        (r#"{"method": "bitfit"}"#, final_bias, 102_144),
+        (r#"{"method": "layernorm"}"#, 0, 12 * 4 * 768),
+        (r#"{"method": "ssf"}"#, patches, 12 * 22 * 768 + patches),
+    ] {
+        assert_eq!(
+            in_twelve_blocks(&backbone, json, shared),
+            expected,
+            "{json}"
+        );
+    }
+}
+
+#[test]
+fn full_fine_tuning_has_the_published_count() {
+    // Fluent Speech Commands: 400 frames, 31 classes.
+    let blocks = |num_hidden_layers: usize| {
+        let config = AstConfig {
+            num_hidden_layers,
+            max_length: 400,
+            ..AstConfig::base()
+        };
+        let backbone = Checkpoint::random(&config, 1).unwrap();
+        count(&backbone, MethodConfig::Full(NoSettings {}), 31).all
+    };
+    let (none, one) = (blocks(0), blocks(1));
+    assert_eq!(none + 12 * (one - none), 85_639_711);
 }

@@ -8,8 +8,8 @@
 mod support;
 
 use adapters::{
-    AdapterConfig, Bottleneck, Compat, DenseMoaConfig, Insertion, MethodConfig, MixtureConfig,
-    NoSettings, Placement, SoftMoaConfig,
+    AdapterConfig, Bottleneck, Compat, ConformerExpert, DenseMoaConfig, Expert, Insertion,
+    MethodConfig, MixtureConfig, NoSettings, Placement, SoftMoaConfig,
 };
 use moe_routing::RouterNorm;
 use support::check;
@@ -40,7 +40,38 @@ fn linear_probe_and_full_fine_tuning_match() {
 }
 
 #[test]
-fn bottleneck_adapters_match_in_every_place_and_insertion() {
+fn bitfit_prompts_prefixes_and_lora_match() {
+    let method = |json: &str| {
+        let method: MethodConfig = serde_json::from_str(json).unwrap();
+        method.with_compat(Compat::Paper)
+    };
+    for (name, json) in [
+        ("bitfit", r#"{"method": "bitfit"}"#),
+        (
+            "prompt.shallow.5",
+            r#"{"method": "prompt", "prompts": 5, "deep": false}"#,
+        ),
+        ("prompt.deep.5", r#"{"method": "prompt", "prompts": 5}"#),
+        ("prefix.6", r#"{"method": "prefix", "tokens": 6}"#),
+        (
+            "lora.qv",
+            r#"{"method": "lora", "rank": {"reduction_rate": 8}}"#,
+        ),
+    ] {
+        check("reference", name, &method(json));
+    }
+}
+
+#[test]
+fn adapters_match_in_every_form_place_and_insertion() {
+    let conformer = ConformerExpert {
+        kernel: 5,
+        ..ConformerExpert::default()
+    };
+    let kinds = [
+        ("bottleneck", Expert::Bottleneck),
+        ("conformer", Expert::Conformer(conformer)),
+    ];
     let places = [
         ("pfeiffer", Placement::PfeifferFfn),
         ("houlsby", Placement::Houlsby),
@@ -49,18 +80,22 @@ fn bottleneck_adapters_match_in_every_place_and_insertion() {
         ("parallel", Insertion::Parallel),
         ("sequential", Insertion::Sequential),
     ];
-    for (place, placement) in places {
-        for (order, insertion) in insertions {
-            for (mark, residual) in [("res", true), ("nores", false)] {
-                let config = AdapterConfig {
-                    bottleneck: WIDTH,
-                    placement,
-                    insertion,
-                    residual,
-                    ..AdapterConfig::default()
-                };
-                let name = format!("adapter.{place}.{order}.{mark}.bottleneck");
-                check("reference", &name, &MethodConfig::Adapter(config));
+    for (form, kind) in kinds {
+        for (place, placement) in places {
+            for (order, insertion) in insertions {
+                for (mark, residual) in [("res", true), ("nores", false)] {
+                    let config = AdapterConfig {
+                        kind,
+                        bottleneck: WIDTH,
+                        placement,
+                        insertion,
+                        residual: Some(residual),
+                        ..AdapterConfig::default()
+                    };
+                    let name = format!("adapter.{place}.{order}.{mark}.{form}");
+                    let method = MethodConfig::Adapter(config).with_compat(Compat::Paper);
+                    check("reference", &name, &method);
+                }
             }
         }
     }

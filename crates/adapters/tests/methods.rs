@@ -1,9 +1,13 @@
 //! What holds for every method of the registry.
 
+#[allow(dead_code)] // another file uses the rest
+#[path = "support/variants.rs"]
+mod variants;
+
 use std::fs;
 
 use adapters::{
-    AdaptOptions, AdaptedModel, AdapterDescription, AdapterError, Compat, FORMAT_VERSION,
+    AdaptOptions, AdaptedModel, AdapterDescription, AdapterError, Compat, FORMAT_VERSION, Head,
     MethodConfig, NoSettings, load, save,
 };
 use ast_model::{AstConfig, Checkpoint, Pooling, Positions, Precision, Step, init};
@@ -23,24 +27,9 @@ fn backbone(seed: u64) -> Checkpoint {
     Checkpoint::random(&config, seed).unwrap()
 }
 
-/// Every method with hyper-parameters that fit a backbone of width 16.
 fn methods(compat: Compat) -> Vec<MethodConfig> {
-    MethodConfig::names()
-        .into_iter()
-        .map(|name| {
-            let mut value = serde_json::to_value(MethodConfig::named(name).unwrap()).unwrap();
-            let narrow = serde_json::json!({ "width": 3 });
-            if value.get("bottleneck").is_some() {
-                value["bottleneck"] = narrow.clone();
-            }
-            if value.get("mixture").is_some() {
-                value["mixture"]["bottleneck"] = narrow;
-            }
-            serde_json::from_value::<MethodConfig>(value)
-                .unwrap()
-                .with_compat(compat)
-        })
-        .collect()
+    let all = variants::variants(compat);
+    all.into_iter().map(|variant| variant.method).collect()
 }
 
 fn input(seed: u64) -> Tensor {
@@ -74,13 +63,15 @@ fn description(method: &MethodConfig, backbone: &Checkpoint) -> AdapterDescripti
         max_length: 46,
         positions: Positions::Crop,
         pooling: Pooling::All,
+        head: Head::Linear,
+        first_block: 0,
         labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
         features: serde_json::json!({}),
     }
 }
 
 #[test]
-fn with_zero_up_every_method_starts_at_the_linear_probe() {
+fn with_zero_up_every_method_that_can_starts_at_the_linear_probe() {
     let backbone = backbone(1);
     let options = AdaptOptions::new(3);
     let probe =
@@ -89,8 +80,13 @@ fn with_zero_up_every_method_starts_at_the_linear_probe() {
         let model = AdaptedModel::new(&backbone, &method, &options).unwrap();
         let difference = (logits(&model, &input(2)) - logits(&probe, &input(2)))
             .abs()
-            .max();
-        assert!(difference.double_value(&[]) < 1e-6, "{}", method.name());
+            .max()
+            .double_value(&[]);
+        if variants::can_start_at_the_probe(&method) {
+            assert!(difference < 1e-6, "{method:?}: {difference}");
+        } else {
+            assert!(difference > 1e-6, "{method:?}: {difference}");
+        }
     }
     let paper = methods(Compat::Paper).pop().unwrap();
     let model = AdaptedModel::new(&backbone, &paper, &options).unwrap();
@@ -116,7 +112,8 @@ fn every_trained_tensor_gets_a_gradient_once_it_has_moved() {
         loss.backward();
         for (name, tensor) in model.trained() {
             let largest = tensor.grad().abs().max().double_value(&[]);
-            assert!(largest > 0.0, "{}: {name}", method.name());
+            let reached = largest > 0.0 || variants::has_no_influence(name);
+            assert!(reached, "{}: {name}", method.name());
         }
     }
 }
@@ -141,6 +138,8 @@ fn a_saved_adapter_loads_with_the_same_bits() {
     for method in methods(Compat::Fixed) {
         let model = AdaptedModel::new(&backbone, &method, &AdaptOptions::new(3)).unwrap();
         disturb(&model, 11);
+        // Moves running statistics, where there are any.
+        let _ = model.forward(&input(7), &Step::training(1)).unwrap();
         let folder = tempfile::tempdir().unwrap();
         let bytes = save(folder.path(), &model, &description(&method, &backbone)).unwrap();
         assert!(bytes > 4 * model.counts().all);
@@ -152,6 +151,7 @@ fn a_saved_adapter_loads_with_the_same_bits() {
             "{}",
             method.name()
         );
+        assert_eq!(again.buffers(), model.buffers(), "{}", method.name());
     }
 }
 
@@ -175,14 +175,15 @@ fn adapters_that_do_not_fit_are_refused_with_the_reason() {
     let path = folder.path().join("adapter_config.json");
     let good = fs::read_to_string(&path).unwrap();
     let versions = [
-        ("\"format_version\": 1", "\"format_version\": 2"),
+        ("\"format_version\": 2", "\"format_version\": 3"),
         ("\"compat\"", "\"odd\""),
     ];
     for (from, to) in versions {
         fs::write(&path, good.replace(from, to)).unwrap();
         assert!(matches!(attempt(&ours), AdapterError::Description { .. }));
     }
-    fs::write(&path, good.replace("\"linear\"", "\"full\"")).unwrap();
+    let other = good.replace("\"method\": \"linear\"", "\"method\": \"full\"");
+    fs::write(&path, other).unwrap();
     assert!(matches!(attempt(&ours), AdapterError::Tensor { .. }));
     fs::write(&path, good).unwrap();
     let weights = folder.path().join("adapter_model.safetensors");
@@ -235,6 +236,13 @@ proptest! {
             serde_json::json!({ "method": "soft-moa", "mixture": mixture, "slots": slots }),
             serde_json::json!({ "method": "sparse-moa", "mixture": mixture, "routing": { "k": k } }),
             serde_json::json!({ "method": "adapter", "bottleneck": { "width": width } }),
+            serde_json::json!({
+                "method": "adapter", "bottleneck": { "width": width },
+                "kind": { "conformer": { "kernel": k } },
+            }),
+            serde_json::json!({ "method": "lora", "rank": { "width": width }, "alpha": slots }),
+            serde_json::json!({ "method": "prompt", "prompts": experts }),
+            serde_json::json!({ "method": "prefix", "tokens": experts }),
         ];
         for candidate in candidates {
             let method: MethodConfig = serde_json::from_value(candidate).unwrap();

@@ -112,6 +112,17 @@ fn insert_after_first(x: &Tensor, extra: &Tensor) -> Tensor {
 }
 
 impl Qkv {
+    /// The same projections without a copy of their tensors.
+    pub fn shallow_clone(&self) -> Self {
+        match self {
+            Qkv::Fused(fused) => Qkv::Fused(fused.shallow_clone()),
+            Qkv::Separate(three) => {
+                let [query, key, value] = three;
+                Qkv::Separate([query, key, value].map(Linear::shallow_clone))
+            }
+        }
+    }
+
     /// Fuses the projections when all are frozen in one number format, and
     /// packs what can be packed.
     pub fn new(three: [Linear; 3], rows: i64) -> Result<Self, AstError> {

@@ -10,6 +10,7 @@ use crate::{AstConfig, AstError, Positions, init, tensor_file};
 
 mod classifier;
 mod derive;
+mod edit;
 mod files;
 mod load;
 mod names;

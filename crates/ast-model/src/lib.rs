@@ -33,6 +33,7 @@
 #![warn(missing_docs)]
 
 mod attention;
+mod binder;
 mod block;
 mod checkpoint;
 mod config;
@@ -50,6 +51,8 @@ mod pooling;
 mod positions;
 mod precision;
 mod recompute;
+mod shared;
+mod staged;
 pub mod tensor_file;
 
 pub use checkpoint::{
@@ -66,3 +69,5 @@ pub use pooling::Pooling;
 pub use positions::Positions;
 pub use precision::{Precision, PrecisionChoice, ProductRates, WORTHWHILE};
 pub use recompute::Recomputed;
+pub use shared::SharedBackbone;
+pub use staged::Hidden;

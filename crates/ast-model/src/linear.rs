@@ -31,6 +31,21 @@ impl Linear {
         }
     }
 
+    /// The same map without a copy of its tensors.
+    pub fn shallow_clone(&self) -> Self {
+        let weight = match &self.weight {
+            Weight::Plain(weight) => Weight::Plain(weight.shallow_clone()),
+            Weight::Packed { linear, biased } => Weight::Packed {
+                linear: linear.shallow_clone(),
+                biased: *biased,
+            },
+        };
+        Linear {
+            weight,
+            bias: self.bias.shallow_clone(),
+        }
+    }
+
     /// Whether neither matrix nor bias is trained and both have one kind.
     fn is_frozen(&self) -> bool {
         match &self.weight {

@@ -2,15 +2,12 @@
 
 use tch::{Device, Kind, Tensor};
 
-use crate::attention::{Attention, Qkv};
+use crate::binder::Binder;
 use crate::block::Block;
 use crate::config::SPECIAL_TOKENS;
 use crate::extension::{Context, Extension, NoExtension, Step};
-use crate::linear::{LayerNorm, Linear};
+use crate::linear::LayerNorm;
 use crate::{AstConfig, AstError, Checkpoint, Grid, Patchout, Precision};
-
-/// Clips of the batch that packed weights are laid out for.
-const TYPICAL_BATCH: i64 = 8;
 
 /// How a [`Checkpoint`] becomes an [`AstModel`].
 pub struct BindOptions<'a> {
@@ -40,14 +37,14 @@ impl BindOptions<'static> {
 /// trained ones are copies of their own with gradients on.
 #[derive(Debug)]
 pub struct AstModel {
-    config: AstConfig,
-    patchout: Patchout,
-    patch: [Tensor; 2],
-    special: [Tensor; 2],
-    positions: Tensor,
-    blocks: Vec<Block>,
-    layernorm: LayerNorm,
-    trained: Vec<(String, Tensor)>,
+    pub(crate) config: AstConfig,
+    pub(crate) patchout: Patchout,
+    pub(crate) patch: [Tensor; 2],
+    pub(crate) special: [Tensor; 2],
+    pub(crate) positions: Tensor,
+    pub(crate) blocks: Vec<Block>,
+    pub(crate) layernorm: LayerNorm,
+    pub(crate) trained: Vec<(String, Tensor)>,
 }
 
 impl AstModel {
@@ -57,32 +54,7 @@ impl AstModel {
     /// When libtorch cannot move a tensor to the device, or the patchout leaves
     /// nothing of the patch grid.
     pub fn bind(checkpoint: &Checkpoint, options: &BindOptions) -> Result<Self, AstError> {
-        let mut binder = Binder {
-            checkpoint,
-            options,
-            trained: Vec::new(),
-        };
-        let config = checkpoint.config.clone();
-        options.patchout.validate(config.grid())?;
-        let blocks = (0..config.num_hidden_layers)
-            .map(|index| binder.block(index, &config))
-            .collect::<Result<_, _>>()?;
-        Ok(AstModel {
-            patch: [
-                binder.wide("embeddings.patch_embeddings.projection.weight")?,
-                binder.wide("embeddings.patch_embeddings.projection.bias")?,
-            ],
-            special: [
-                binder.wide("embeddings.cls_token")?,
-                binder.wide("embeddings.distillation_token")?,
-            ],
-            positions: binder.wide("embeddings.position_embeddings")?,
-            blocks,
-            layernorm: binder.layernorm("layernorm", config.layer_norm_eps)?,
-            trained: binder.trained,
-            patchout: options.patchout,
-            config,
-        })
+        Binder::new(checkpoint, options, None).model()
     }
 
     /// The shape of the model.
@@ -222,70 +194,5 @@ impl AstModel {
             .tokens(&Context { block, grid, step }, tokens)
             .map_err(failed)?;
         Ok((tokens, grid))
-    }
-}
-
-/// Takes tensors from the checkpoint in the form the run needs.
-struct Binder<'a> {
-    checkpoint: &'a Checkpoint,
-    options: &'a BindOptions<'a>,
-    trained: Vec<(String, Tensor)>,
-}
-
-impl Binder<'_> {
-    /// A tensor that stays f32 even when frozen.
-    fn wide(&mut self, name: &str) -> Result<Tensor, AstError> {
-        self.tensor(name, Kind::Float)
-    }
-
-    fn tensor(&mut self, name: &str, frozen_kind: Kind) -> Result<Tensor, AstError> {
-        let stored = self.checkpoint.get(name);
-        let device = self.options.device;
-        if !(self.options.trained)(name) {
-            return Ok(stored.f_to_device(device)?.f_to_kind(frozen_kind)?);
-        }
-        let leaf = stored
-            .f_to_device(device)?
-            .copy()
-            .f_set_requires_grad(true)?;
-        self.trained.push((name.to_owned(), leaf.shallow_clone()));
-        Ok(leaf)
-    }
-
-    fn linear(&mut self, name: &str) -> Result<Linear, AstError> {
-        let kind = self.options.precision.kind();
-        Ok(Linear::plain(
-            self.tensor(&format!("{name}.weight"), kind)?,
-            self.tensor(&format!("{name}.bias"), kind)?,
-        ))
-    }
-
-    fn layernorm(&mut self, name: &str, eps: f64) -> Result<LayerNorm, AstError> {
-        Ok(LayerNorm {
-            weight: self.wide(&format!("{name}.weight"))?,
-            bias: self.wide(&format!("{name}.bias"))?,
-            eps,
-        })
-    }
-
-    fn block(&mut self, index: usize, config: &AstConfig) -> Result<Block, AstError> {
-        let at = |name: &str| format!("encoder.layer.{index}.{name}");
-        let rows = TYPICAL_BATCH * config.tokens();
-        let qkv = [
-            self.linear(&at("attention.attention.query"))?,
-            self.linear(&at("attention.attention.key"))?,
-            self.linear(&at("attention.attention.value"))?,
-        ];
-        Ok(Block {
-            layernorm_before: self.layernorm(&at("layernorm_before"), config.layer_norm_eps)?,
-            attention: Attention {
-                qkv: Qkv::new(qkv, rows)?,
-                output: self.linear(&at("attention.output.dense"))?.packed(rows)?,
-                heads: config.num_attention_heads,
-            },
-            layernorm_after: self.layernorm(&at("layernorm_after"), config.layer_norm_eps)?,
-            intermediate: self.linear(&at("intermediate.dense"))?.packed(rows)?,
-            output: self.linear(&at("output.dense"))?.packed(rows)?,
-        })
     }
 }

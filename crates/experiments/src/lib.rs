@@ -34,6 +34,7 @@ pub mod evaluation;
 pub mod front_end;
 pub mod normalisation;
 pub mod optimiser;
+pub mod parity;
 pub mod random;
 pub mod record;
 pub mod report;

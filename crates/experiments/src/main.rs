@@ -1,7 +1,8 @@
 //! The soft-moa program: experiments from the command line.
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 fine,
-//! 2 something the user can mend (the message says what), 130 stopped.
+//! 1 numbers differ (`parity`), 2 something the user can mend (the message says
+//! what), 130 stopped.
 
 #![forbid(unsafe_code)]
 
@@ -16,7 +17,7 @@ use audio_frontend::CountedFrames;
 use clap::{Parser, Subcommand};
 use experiments::bench::{self, BenchOptions, Profile, STOP};
 use experiments::training::TrainingError;
-use experiments::{device, normalisation};
+use experiments::{device, normalisation, parity};
 use indicatif::ProgressBar;
 use tch::Device;
 
@@ -34,6 +35,12 @@ enum Command {
     Bench(Bench),
     /// Compute mean and standard deviation of recordings, to normalise with.
     Stats(Stats),
+    /// Compare front end, backbone and methods with golden numbers.
+    Parity {
+        /// Folder with frontend/ and models/.
+        #[arg(long, value_name = "DIR")]
+        golden: PathBuf,
+    },
     /// Turn the ONNX file of a DINOv2 ViT-S/14 into an AST-Small checkpoint.
     ConvertDinov2 {
         /// The ONNX file.
@@ -85,10 +92,15 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Bench(arguments) => run_bench(&arguments),
         Command::Stats(arguments) => run_stats(&arguments),
+        Command::Parity { golden } => run_parity(&golden),
         Command::ConvertDinov2 { onnx, out } => convert(&onnx, &out),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Different>() => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
         Err(error) if was_stopped(&error) => {
             eprintln!("stopped; give the same command again to go on where it ended");
             ExitCode::from(130)
@@ -167,6 +179,22 @@ fn run_stats(arguments: &Stats) -> Result<()> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .context("cannot print the statistics")
+}
+
+/// What `parity` found to differ.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} golden files differ or cannot be compared; the lines that begin with FAIL say how")]
+struct Different(usize);
+
+fn run_parity(golden: &std::path::Path) -> Result<()> {
+    let found = parity::run(golden)?;
+    std::io::stdout()
+        .write_all(found.report().as_bytes())
+        .context("cannot print the table")?;
+    match found.failures() {
+        0 => Ok(()),
+        failures => Err(Different(failures).into()),
+    }
 }
 
 fn cache(arguments: &Bench) -> Result<PathBuf> {

@@ -11,6 +11,18 @@ pub const SHAPE: [usize; 2] = [32, 128];
 
 /// One block of width 32 with random weights, and a method on it.
 pub fn model(method: &str, classes: usize) -> AdaptedModel {
+    let mut method = MethodConfig::named(method).unwrap();
+    let bottleneck = Bottleneck::Width(4);
+    match &mut method {
+        MethodConfig::Adapter(config) => config.bottleneck = bottleneck,
+        MethodConfig::SoftMoa(config) => config.mixture.bottleneck = bottleneck,
+        _ => {}
+    }
+    with_method(&method, classes)
+}
+
+/// The same with a method that is given with its settings.
+pub fn with_method(method: &MethodConfig, classes: usize) -> AdaptedModel {
     let shape = AstConfig {
         hidden_size: 32,
         num_hidden_layers: 1,
@@ -22,14 +34,7 @@ pub fn model(method: &str, classes: usize) -> AdaptedModel {
         ..AstConfig::base()
     };
     let backbone = Checkpoint::random(&shape, 7).unwrap();
-    let mut method = MethodConfig::named(method).unwrap();
-    let bottleneck = Bottleneck::Width(4);
-    match &mut method {
-        MethodConfig::Adapter(config) => config.bottleneck = bottleneck,
-        MethodConfig::SoftMoa(config) => config.mixture.bottleneck = bottleneck,
-        _ => {}
-    }
-    AdaptedModel::new(&backbone, &method, &AdaptOptions::new(classes as i64)).unwrap()
+    AdaptedModel::new(&backbone, method, &AdaptOptions::new(classes as i64)).unwrap()
 }
 
 /// Clips that any model can tell apart: class c has stripes of 2^c mel bins,

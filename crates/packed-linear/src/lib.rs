@@ -83,6 +83,17 @@ pub struct PackedLinear {
 }
 
 impl PackedLinear {
+    /// The same map once more; the packed matrices are shared, not copied.
+    #[must_use]
+    pub fn shallow_clone(&self) -> Self {
+        PackedLinear {
+            packed: self.packed.shallow_clone(),
+            transposed: self.transposed.shallow_clone(),
+            bias: self.bias.as_ref().map(Tensor::shallow_clone),
+            input: self.input,
+        }
+    }
+
     /// Packs W and Wᵀ; the arguments are copied and cast to bf16.
     ///
     /// `rows` is the number of rows (tokens of a batch) the layout shall be

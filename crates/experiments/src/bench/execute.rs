@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use adapters::{AdaptOptions, AdaptedModel, AdapterDescription, FORMAT_VERSION};
+use adapters::{AdaptOptions, AdaptedModel, AdapterDescription, FORMAT_VERSION, Head};
 use anyhow::{Context, Result};
 use ast_model::Pooling;
 
@@ -46,6 +46,8 @@ pub fn execute(
             precision: config.precision,
             device: options.device,
             pooling: Pooling::All,
+            head: Head::Linear,
+            first_block: 0,
             patchout: config.patchout,
         },
     )?;
@@ -80,6 +82,8 @@ pub fn execute(
         max_length: config.max_length as i64,
         positions: config.positions,
         pooling: Pooling::All,
+        head: Head::Linear,
+        first_block: 0,
         labels: task
             .dataset
             .manifest

@@ -4,8 +4,8 @@ use ast_model::{AstConfig, Branch, Context, Extension, HookError, SubLayer};
 use moe_routing::ExpertBank;
 use tch::Tensor;
 
-use super::{AdapterConfig, Insertion};
-use crate::methods::Expert;
+use super::{AdapterConfig, Insertion, Position};
+use crate::methods::draws::StepDraws;
 use crate::methods::placement::per_block;
 use crate::parameters::Parameters;
 
@@ -14,6 +14,7 @@ pub(crate) struct Adapters {
     attention: Vec<ExpertBank>,
     ffn: Vec<ExpertBank>,
     insertion: Insertion,
+    position: Position,
     residual: bool,
 }
 
@@ -25,7 +26,7 @@ pub(crate) fn build(
     let d = backbone.hidden_size;
     let shape = [1, d, config.bottleneck.width(d)];
     let init = config.init.unwrap_or_default();
-    let mut make = |name: &str| Expert::Bottleneck.bank(name, shape, init, parameters);
+    let mut make = |name: &str| config.kind.bank(name, shape, init, parameters);
     let placement = config.placement;
     Adapters {
         attention: per_block(
@@ -36,25 +37,30 @@ pub(crate) fn build(
         ),
         ffn: per_block(backbone, placement.at_ffn(), "adapter_ffn", &mut make),
         insertion: config.insertion,
-        residual: config.residual,
+        position: config.position(),
+        residual: config.residual(),
     }
 }
 
 impl Adapters {
-    /// What is added to the residual stream at one sub-layer.
+    /// What is added to the residual stream at one sub-layer: the table of
+    /// [`AdapterConfig`].
     fn around(
         &self,
-        adapter: Option<&ExpertBank>,
+        adapter: impl Fn(&Tensor) -> Result<Tensor, HookError>,
         n: &Tensor,
         sub_layer: &SubLayer,
     ) -> Result<Tensor, HookError> {
+        if (self.insertion, self.position) == (Insertion::Sequential, Position::Before) {
+            let adapted = adapter(n)?;
+            return Ok(sub_layer(&adapted)? + adapted);
+        }
         let s = sub_layer(n)?;
-        let Some(adapter) = adapter else { return Ok(s) };
-        let input = match self.insertion {
-            Insertion::Parallel => n,
-            Insertion::Sequential => &s,
+        let input = match self.position {
+            Position::Before => n,
+            Position::After => &s,
         };
-        let mut output = adapter.forward_single(input, None)?;
+        let mut output = adapter(input)?;
         if self.residual {
             output += input;
         }
@@ -62,6 +68,23 @@ impl Adapters {
             Insertion::Parallel => s + output,
             Insertion::Sequential => output,
         })
+    }
+
+    /// The sub-layer with the adapter of one place, if there is one.
+    fn at(
+        &self,
+        place: &str,
+        adapters: &[ExpertBank],
+        context: &Context,
+        n: &Tensor,
+        sub_layer: &SubLayer,
+    ) -> Result<Tensor, HookError> {
+        let Some(bank) = adapters.get(context.block) else {
+            return sub_layer(n);
+        };
+        let draws = StepDraws::new(context, place);
+        let adapter = |x: &Tensor| Ok(bank.forward_single(x, draws.train())?);
+        self.around(adapter, n, sub_layer)
     }
 }
 
@@ -72,7 +95,7 @@ impl Extension for Adapters {
         n1: &Tensor,
         attention: &SubLayer,
     ) -> Result<Branch, HookError> {
-        let output = self.around(self.attention.get(context.block), n1, attention)?;
+        let output = self.at("adapter_mhsa", &self.attention, context, n1, attention)?;
         Ok(Branch {
             output,
             carry: None,
@@ -86,6 +109,6 @@ impl Extension for Adapters {
         _carry: Option<Tensor>,
         ffn: &SubLayer,
     ) -> Result<Tensor, HookError> {
-        self.around(self.ffn.get(context.block), n2, ffn)
+        self.at("adapter_ffn", &self.ffn, context, n2, ffn)
     }
 }

@@ -1,5 +1,5 @@
 //! LayerNorm tuning: scale and shift of every LayerNorm train
-//! (Basu et al. 2024, arXiv 2304.04554; Zhao et al. 2024, arXiv 2312.11420).
+//! (LN-tuning, Qi et al. 2022, arXiv 2211.08682).
 
 use super::method::Method;
 use super::{MethodConfig, NoSettings, linear};
