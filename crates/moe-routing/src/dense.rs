@@ -1,7 +1,7 @@
 //! Dense routing: every expert sees every token, weighted by a softmax.
 
 use crate::gated::GatedDispatcher;
-use crate::logits::router_logits;
+use crate::logits::{check_logits, router_logits};
 use crate::losses::{importance, load_balance, z};
 use crate::metrics::sum_per_clip;
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing};
@@ -30,23 +30,29 @@ impl DenseRouter {
 impl Router for DenseRouter {
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing> {
         let logits = router_logits(x, &self.weight, &self.bias)?;
+        self.route_logits(&logits, x.kind(), want)
+    }
+
+    fn linear(&self, _want: RouteOptions) -> Option<(&Tensor, &Tensor)> {
+        Some((&self.weight, &self.bias))
+    }
+
+    fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
+        check_logits(logits, &self.bias)?;
         let gates = logits.softmax(-1, None::<Kind>);
         let losses = want.losses.then(|| {
             let whole = gates.reshape([1, -1, self.bias.size()[0]]);
             AuxiliaryLosses {
                 load_balance: Some(load_balance(&whole, &whole.ones_like())),
                 importance: Some(importance(&whole)),
-                z: Some(z(&logits)),
+                z: Some(z(logits)),
                 ..AuxiliaryLosses::default()
             }
         });
         let metrics = want
             .metrics
             .then(|| RouterMetrics::from_clips(sum_per_clip(&gates)));
-        let dispatcher = GatedDispatcher {
-            gates,
-            output: x.kind(),
-        };
+        let dispatcher = GatedDispatcher { gates, output };
         Ok(Routing {
             dispatcher: Box::new(dispatcher),
             metrics,

@@ -140,6 +140,10 @@ pub enum RoutingError {
         problem: &'static str,
     },
 
+    /// Logits were given to a router that does not route by them.
+    #[error("this router does not decide by logits alone; call route with the tokens")]
+    NoLogits,
+
     /// A scale was given to a router that does not normalise.
     #[error("scale has no effect with norm = off; leave it out or choose coded or soft_moe")]
     UnusedScale,

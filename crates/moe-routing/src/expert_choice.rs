@@ -2,7 +2,7 @@
 //! arXiv 2202.09368).
 
 use crate::gated::GatedDispatcher;
-use crate::logits::router_logits;
+use crate::logits::{check_logits, router_logits};
 use crate::losses::z;
 use crate::metrics::sum_per_clip;
 use crate::sparse::{Group, rounded_up};
@@ -103,19 +103,25 @@ impl ExpertChoiceRouter {
 impl Router for ExpertChoiceRouter {
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing> {
         let logits = router_logits(x, &self.weight, &self.bias)?;
-        let gates = self.gates_of(&logits)?;
+        self.route_logits(&logits, x.kind(), want)
+    }
+
+    fn linear(&self, _want: RouteOptions) -> Option<(&Tensor, &Tensor)> {
+        Some((&self.weight, &self.bias))
+    }
+
+    fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
+        check_logits(logits, &self.bias)?;
+        let gates = self.gates_of(logits)?;
         let losses = want.losses.then(|| AuxiliaryLosses {
-            z: Some(z(&logits)),
+            z: Some(z(logits)),
             ..AuxiliaryLosses::default()
         });
         let metrics = want
             .metrics
             .then(|| RouterMetrics::of_active(&gates, &gates));
         Ok(Routing {
-            dispatcher: Box::new(GatedDispatcher {
-                gates,
-                output: x.kind(),
-            }),
+            dispatcher: Box::new(GatedDispatcher { gates, output }),
             metrics,
             losses,
         })

@@ -32,3 +32,15 @@ pub(crate) fn check(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<()> {
         "N of bias [N] must equal N of weight [N, D]",
     )
 }
+
+/// That given logits are those of N experts, as `bias` `[N]` says.
+pub(crate) fn check_logits(logits: &Tensor, bias: &Tensor) -> Result<()> {
+    let (given, b) = (named("logits", logits), named("bias", bias));
+    let [_, _, n] = given.axes("[B, L, N]")?;
+    let [length] = b.axes("[N]")?;
+    given.agrees(
+        n == length,
+        b,
+        "N of logits [B, L, N] must equal N of bias [N]",
+    )
+}

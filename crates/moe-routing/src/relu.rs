@@ -3,7 +3,7 @@
 
 use crate::check::named;
 use crate::gated::GatedDispatcher;
-use crate::logits::router_logits;
+use crate::logits::{check_logits, router_logits};
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
@@ -135,7 +135,17 @@ impl ReluRouter {
 
 impl Router for ReluRouter {
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing> {
-        let gates = self.gates(x)?;
+        let logits = router_logits(x, &self.weight, &self.bias)?;
+        self.route_logits(&logits, x.kind(), want)
+    }
+
+    fn linear(&self, _want: RouteOptions) -> Option<(&Tensor, &Tensor)> {
+        Some((&self.weight, &self.bias))
+    }
+
+    fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
+        check_logits(logits, &self.bias)?;
+        let gates = logits.relu();
         self.config.validate(self.weight.size()[0])?;
         self.check_state()?;
         if want.train.is_some_and(|train| train.update_statistics) {
@@ -150,10 +160,7 @@ impl Router for ReluRouter {
             RouterMetrics::of_active(&gates, &active)
         });
         Ok(Routing {
-            dispatcher: Box::new(GatedDispatcher {
-                gates,
-                output: x.kind(),
-            }),
+            dispatcher: Box::new(GatedDispatcher { gates, output }),
             metrics,
             losses,
         })

@@ -1,7 +1,7 @@
 //! What every router offers, and what it gives back.
 
-use crate::{AuxiliaryLosses, Result, RouterMetrics, Train};
-use tch::Tensor;
+use crate::{AuxiliaryLosses, Result, RouterMetrics, RoutingError, Train};
+use tch::{Kind, Tensor};
 
 /// What to compute beside the routing itself, and in which mode. By default
 /// nothing, in evaluation.
@@ -35,6 +35,27 @@ pub trait Router {
     /// # Errors
     /// When `x` or the router's own tensors do not fit together.
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing>;
+
+    /// W [N, D] and b `[N]`, when the decision follows from the logits W x + b
+    /// alone. A layer may then compute them together with other maps of x and
+    /// call [`route_logits`](Self::route_logits). `None` otherwise.
+    fn linear(&self, _want: RouteOptions) -> Option<(&Tensor, &Tensor)> {
+        None
+    }
+
+    /// Routes by the logits [B, L, N] of tokens that have the kind `output`.
+    ///
+    /// # Errors
+    /// When the logits do not fit the router, or [`linear`](Self::linear) is
+    /// `None`.
+    fn route_logits(
+        &self,
+        _logits: &Tensor,
+        _output: Kind,
+        _want: RouteOptions,
+    ) -> Result<Routing> {
+        Err(RoutingError::NoLogits)
+    }
 }
 
 /// Carries tokens to the experts' slots and the experts' outputs back.

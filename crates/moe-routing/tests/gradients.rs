@@ -287,6 +287,39 @@ fn fused_dense_has_the_values_and_gradients_of_the_stack() {
     }
 }
 
+/// 120 experts of width 3 are past the size from which tokens are moved.
+#[test]
+fn moving_tokens_has_the_values_and_gradients_of_gating_all_experts() {
+    let (n, d, r) = (120, 6, 3);
+    let config = SparseConfig {
+        capacity_factor: Some(3.0),
+        ..SparseConfig::default()
+    };
+    let router = sparse(n, d, config, F64);
+    let mut at = vec![noise(&[2, 9, d], 1.0), router.weight, router.bias];
+    at.extend(tensors(bank(n, d, r, F64)));
+    let run = |t: &[Tensor], moved: bool| {
+        let router = SparseRouter {
+            weight: t[1].shallow_clone(),
+            bias: t[2].shallow_clone(),
+            config,
+        };
+        let dispatcher = router.route(&t[0], WANT).expect("fitting").dispatcher;
+        let bank = bank_of(&t[3..]);
+        let y = match (moved, dispatcher.gates()) {
+            (false, Some(gates)) => bank.forward_gated(&t[0], gates, None),
+            _ => bank.apply(dispatcher.as_ref(), &t[0], None),
+        };
+        y.expect("fitting shapes")
+    };
+    assert_close(&run(&at, true), &run(&at, false), 1e-12);
+    let moved = gradients(&|t| probe(&run(t, true)), &at);
+    let gated = gradients(&|t| probe(&run(t, false)), &at);
+    for (a, b) in moved.iter().zip(&gated) {
+        assert_close(a, b, 1e-11);
+    }
+}
+
 #[test]
 fn soft_products_have_the_values_and_gradients_of_the_loop_over_slots() {
     let mut point = vec![noise(&[2, 9, 16], 1.0), noise(&[16, 5, 2], 2.0)];

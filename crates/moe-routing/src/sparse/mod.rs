@@ -9,7 +9,7 @@ pub use assignment::Assignment;
 pub(crate) use config::rounded_up;
 pub use config::{Exploration, Gate, Group, Priority, SparseConfig};
 
-use crate::logits::{check, router_logits};
+use crate::logits::{check, check_logits, router_logits};
 use crate::losses::{importance, load, load_balance, z};
 use crate::metrics::sum_per_clip;
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, Train};
@@ -36,20 +36,24 @@ impl SparseRouter {
     /// # Errors
     /// When `x`, `weight`, `bias` and the configuration do not fit together.
     pub fn assign(&self, x: &Tensor) -> Result<Assignment> {
-        let scores = self.scores(x, None)?;
+        let scores = self.scores(self.logits(x, None)?, None)?;
         Ok(Assignment::new(&scores.probabilities, &self.config))
     }
 
-    fn scores(&self, x: &Tensor, train: Option<Train>) -> Result<Scores> {
-        check(x, &self.weight, &self.bias)?;
-        self.config.validate(self.bias.size()[0])?;
-        let logits = match (self.config.exploration, train) {
-            (Exploration::Jitter(epsilon), Some(train)) if epsilon > 0.0 => {
+    /// The logits of the tokens, their input shaken where that is wanted.
+    fn logits(&self, x: &Tensor, train: Option<Train>) -> Result<Tensor> {
+        match (self.jitter(), train) {
+            (Some(epsilon), Some(train)) => {
+                check(x, &self.weight, &self.bias)?;
                 let factor = train.uniform_like("jitter", x) * (2.0 * epsilon) + (1.0 - epsilon);
-                router_logits(&(x * factor), &self.weight, &self.bias)?
+                router_logits(&(x * factor), &self.weight, &self.bias)
             }
-            _ => router_logits(x, &self.weight, &self.bias)?,
-        };
+            _ => router_logits(x, &self.weight, &self.bias),
+        }
+    }
+
+    fn scores(&self, logits: Tensor, train: Option<Train>) -> Result<Scores> {
+        self.config.validate(self.bias.size()[0])?;
         let noisy = match (self.deviation(), train) {
             (Some(deviation), Some(train)) => {
                 Some(&logits + train.normal_like("noise", &logits) * deviation)
@@ -62,6 +66,14 @@ impl SparseRouter {
             logits,
             noisy,
         })
+    }
+
+    /// ε of the jitter, where there is one.
+    fn jitter(&self) -> Option<f64> {
+        match self.config.exploration {
+            Exploration::Jitter(epsilon) if epsilon > 0.0 => Some(epsilon),
+            _ => None,
+        }
     }
 
     /// Standard deviation of the noise on the logits, where there is one.
@@ -110,7 +122,18 @@ struct Scores {
 
 impl Router for SparseRouter {
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing> {
-        let scores = self.scores(x, want.train)?;
+        let logits = self.logits(x, want.train)?;
+        self.route_logits(&logits, x.kind(), want)
+    }
+
+    fn linear(&self, want: RouteOptions) -> Option<(&Tensor, &Tensor)> {
+        let shaken = self.jitter().is_some() && want.train.is_some();
+        (!shaken).then_some((&self.weight, &self.bias))
+    }
+
+    fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
+        check_logits(logits, &self.bias)?;
+        let scores = self.scores(logits.shallow_clone(), want.train)?;
         let assignment = Assignment::new(&scores.probabilities, &self.config);
         let losses = want.losses.then(|| self.losses(&scores, &assignment));
         let metrics = want.metrics.then(|| RouterMetrics {
@@ -118,7 +141,7 @@ impl Router for SparseRouter {
             experts_per_token: self.config.k as f64 * (1.0 - assignment.drop_rate()),
             ..RouterMetrics::from_clips(sum_per_clip(&assignment.chosen()))
         });
-        let dispatcher = SparseDispatcher::new(assignment, x.kind());
+        let dispatcher = SparseDispatcher::new(assignment, output);
         Ok(Routing {
             dispatcher: Box::new(dispatcher),
             metrics,
