@@ -60,7 +60,7 @@ pub use methods::mixture::MixtureConfig;
 pub use methods::prefix::PrefixConfig;
 pub use methods::prompt::{PromptConfig, PromptPooling};
 pub use methods::soft_moa::SoftMoaConfig;
-pub use methods::sparse_moa::SparseMoaConfig;
+pub use methods::sparse_moa::{SparseMoaConfig, SparseRouting};
 pub use methods::ssf::SsfConfig;
 pub use methods::{
     Bottleneck, ConformerExpert, ConvpassExpert, Expert, InputNorm, MethodConfig, NoSettings,

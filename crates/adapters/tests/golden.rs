@@ -133,6 +133,7 @@ fn soft_moa_matches_in_both_behaviours_with_and_without_normalisation() {
                     mixture,
                     slots,
                     router_norm,
+                    ..SoftMoaConfig::default()
                 };
                 let method = MethodConfig::SoftMoa(config).with_compat(compat);
                 check(folder, &format!("soft_moa.{place}.{mark}"), &method);

@@ -21,6 +21,12 @@ pub struct ExpertBank {
     pub up_bias: Tensor,
 }
 
+/// Hidden units N · R for each chosen expert from which moving tokens is
+/// cheaper. The fused form costs in proportion to N · R; moving costs K copies
+/// of the tokens, whatever R is. Measured on a CPU in training with B 8, L 590,
+/// D 768: equal near N · R = 260 for K = 1 and near 610 for K = 2.
+const GATHER_FROM: i64 = 300;
+
 /// The axes' lengths of a bank.
 #[derive(Clone, Copy)]
 struct Axes {
@@ -91,7 +97,7 @@ impl ExpertBank {
         gates: &Tensor,
         train: Option<Train>,
     ) -> Result<Tensor> {
-        let Axes { n, d, wide, r } = self.axes()?;
+        let Axes { n, d, .. } = self.axes()?;
         let (tokens, given) = (named("x", x), named("gates", gates));
         let [b, l, width] = tokens.axes("[B, L, D]")?;
         let shape: [i64; 3] = given.axes("[B, L, N]")?;
@@ -106,18 +112,7 @@ impl ExpertBank {
             "gates must be [B, L, N] with B and L of x and N of the bank",
         )?;
 
-        let kind = self.kind_with(x);
-        let gates = gates.to_kind(kind).reshape([b * l, n]);
-        let (tokens, down, bias) = self.projection(x.to_kind(kind).reshape([b * l, d]));
-        let down = down.transpose(0, 1).reshape([d, n * wide]);
-        let hidden = bias.reshape([n * wide]).addmm(&tokens, &down);
-        let active = self.inner.forward(hidden.view([b, l, n, wide]), train);
-        let spread = gates.unsqueeze(-1).expand([b * l, n, r], false);
-        let gated = active.reshape([b * l, n * r]) * spread.reshape([b * l, n * r]);
-        let up = self.up.to_kind(kind).reshape([n * r, d]);
-        let up = Tensor::cat(&[up, self.up_bias.to_kind(kind)], 0);
-        let y = Tensor::cat(&[gated, gates], 1).mm(&up);
-        Ok(y.view([b, l, d]).to_kind(x.kind()))
+        self.gate(self.hidden(x, self.kind_with(x)), gates, x.kind(), train)
     }
 
     /// The only expert of a bank on every token: an adapter without routing.
@@ -141,18 +136,18 @@ impl ExpertBank {
             "D of x [B, L, D] must equal D of down [N, D, R]",
         )?;
         let kind = self.kind_with(x);
-        let (tokens, down, bias) = self.projection(x.to_kind(kind).reshape([b * l, d]));
-        let hidden = bias.squeeze_dim(0).addmm(&tokens, &down.squeeze_dim(0));
-        let active = self.inner.forward(hidden.view([b, l, 1, wide]), train);
-        let (up, up_bias) = (self.up.to_kind(kind), self.up_bias.to_kind(kind));
-        let y = up_bias
-            .squeeze_dim(0)
-            .addmm(&active.reshape([b * l, r]), &up.squeeze_dim(0));
+        let hidden = self.hidden(x, kind).view([b, l, 1, wide]);
+        let active = self.inner.forward(hidden, train).reshape([b * l, r]);
+        let one = Tensor::ones([b * l, 1], (kind, x.device()));
+        let y = Tensor::cat(&[active, one], 1).mm(&self.up_with_bias(kind));
         Ok(y.view([b, l, d]).to_kind(x.kind()))
     }
 
-    /// Routes `x` [B, L, D] through the bank as the dispatcher says, in the
-    /// fused form where the dispatcher has gates.
+    /// Routes `x` [B, L, D] through the bank as the dispatcher says. Where it
+    /// has gates, that is the fused form, or, where each token chose K of very
+    /// many or very wide experts, moving the chosen tokens to their experts and
+    /// back. Both give the same result; which one runs depends on N, R and K
+    /// only.
     ///
     /// # Errors
     /// When the shapes, kinds or devices do not fit together.
@@ -162,11 +157,126 @@ impl ExpertBank {
         x: &Tensor,
         train: Option<Train>,
     ) -> Result<Tensor> {
-        if let Some(gates) = dispatcher.gates() {
+        let moved = self.moves_tokens(dispatcher)?;
+        if let Some(gates) = dispatcher.gates().filter(|_| !moved) {
             return self.forward_gated(x, gates, train);
         }
         let slots = dispatcher.dispatch(x)?;
         dispatcher.combine(&self.forward_slots(&slots, dispatcher.clips(), train)?)
+    }
+
+    /// The down-projections of all experts on all tokens.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D] → [B, L, N · R']
+    fn hidden(&self, x: &Tensor, kind: Kind) -> Tensor {
+        let (tokens, rows, bias) = self.down_rows(x.to_kind(kind));
+        tokens.linear(&rows, Some(bias))
+    }
+
+    /// Tokens, and one row of weights [N · R', D] and one bias for every hidden
+    /// unit: the layout in which their gradient is one fast product.
+    fn down_rows(&self, tokens: Tensor) -> (Tensor, Tensor, Tensor) {
+        let (tokens, down, bias) = self.projection(tokens);
+        let size = down.size();
+        let units = size[0] * size[2];
+        let rows = down.transpose(1, 2).reshape([units, size[1]]);
+        (tokens, rows, bias.reshape([units]))
+    }
+
+    /// Whether the router's linear map can join the down-projections: they
+    /// must see the same tokens, and it must be certain that they are needed.
+    pub(crate) fn joins_router(&self) -> bool {
+        let size = self.up.size();
+        let small = size.len() == 3 && size[0] * size[1] <= GATHER_FROM;
+        small && self.inner.layer_norm().is_none()
+    }
+
+    /// A router's W x + b and the down-projections of all experts, in one
+    /// product. `x`, `weight` and `bias` fit each other.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D], `weight` [M, D], `bias` `[M]` → [B, L, M], [B, L, N · R']
+    ///
+    /// # Errors
+    /// When `x` and the bank do not fit together.
+    pub(crate) fn project_with(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+    ) -> Result<(Tensor, Tensor)> {
+        let Axes { n, d, wide, .. } = self.axes()?;
+        let (tokens, router) = (named("x", x), named("weight", weight));
+        let [_, _, width] = tokens.axes("[B, L, D]")?;
+        tokens.agrees(
+            width == d,
+            self.down_named(),
+            "D of x [B, L, D] must equal D of down [N, D, R]",
+        )?;
+        let [m, _] = router.axes("[M, D]")?;
+        let kind = match (self.kind_with(x), compute_kind(&[weight, bias])) {
+            (Kind::Float, Kind::Float) => Kind::Float,
+            _ => Kind::Double,
+        };
+        let (tokens, rows, hidden_bias) = self.down_rows(x.to_kind(kind));
+        let rows = Tensor::cat(&[weight.to_kind(kind), rows], 0);
+        let biases = Tensor::cat(&[bias.to_kind(kind), hidden_bias], 0);
+        let both = tokens.linear(&rows, Some(biases));
+        let mut parts = both.split_with_sizes([m, n * wide], -1);
+        let hidden = parts.remove(1);
+        Ok((parts.remove(0), hidden))
+    }
+
+    /// Inner part, gates and up-projections for hidden units of all experts.
+    ///
+    /// # Shapes
+    /// `hidden` [B, L, N · R'], `gates` [B, L, N] → [B, L, D] of kind `output`
+    ///
+    /// # Errors
+    /// When the gates are not those of the bank's N experts.
+    pub(crate) fn gate(
+        &self,
+        hidden: Tensor,
+        gates: &Tensor,
+        output: Kind,
+        train: Option<Train>,
+    ) -> Result<Tensor> {
+        let Axes { n, d, wide, r } = self.axes()?;
+        let size = hidden.size();
+        let (b, l) = (size[0], size[1]);
+        let given = named("gates", gates);
+        let shape: [i64; 3] = given.axes("[B, L, N]")?;
+        given.agrees(
+            shape == [b, l, n],
+            self.down_named(),
+            "N of gates [B, L, N] must be that of down [N, D, R]",
+        )?;
+        let kind = hidden.kind();
+        let gates = gates.to_kind(kind).reshape([b * l, n]);
+        let active = self.inner.forward(hidden.view([b, l, n, wide]), train);
+        let gated = active.reshape([b * l, n, r]) * gates.unsqueeze(-1);
+        let units = Tensor::cat(&[gated.view([b * l, n * r]), gates], 1);
+        let y = units.mm(&self.up_with_bias(kind));
+        Ok(y.view([b, l, d]).to_kind(output))
+    }
+
+    /// All up-projections, then their biases, as the weights of N · R + N units.
+    ///
+    /// # Shapes
+    /// [N · R + N, D]
+    fn up_with_bias(&self, kind: Kind) -> Tensor {
+        let size = self.up.size();
+        let up = self.up.to_kind(kind).reshape([size[0] * size[1], size[2]]);
+        Tensor::cat(&[up, self.up_bias.to_kind(kind)], 0)
+    }
+
+    /// Whether moving tokens is cheaper than gating all experts. Experts that
+    /// look along the tokens need all of them.
+    fn moves_tokens(&self, dispatcher: &dyn Dispatcher) -> Result<bool> {
+        let Axes { n, r, .. } = self.axes()?;
+        let cheaper = |k: i64| n * r > GATHER_FROM * k;
+        Ok(!self.inner.looks_along_tokens() && dispatcher.chosen().is_some_and(cheaper))
     }
 
     /// Tokens, down-projection and its bias, in the kind of the tokens, with

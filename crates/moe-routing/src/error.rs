@@ -120,6 +120,30 @@ pub enum RoutingError {
         clips: Option<i64>,
     },
 
+    /// A jitter or a noise out of range.
+    #[error(
+        "exploration with the value {value} is not possible; a jitter lies in [0, 1), a noise is a finite number from 0 up"
+    )]
+    Exploration {
+        /// The value given.
+        value: f64,
+    },
+
+    /// A number of a router's configuration out of range.
+    #[error("{field} = {value} {problem}")]
+    Setting {
+        /// The field.
+        field: &'static str,
+        /// The value given.
+        value: f64,
+        /// What is allowed.
+        problem: &'static str,
+    },
+
+    /// Logits were given to a router that does not route by them.
+    #[error("this router does not decide by logits alone; call route with the tokens")]
+    NoLogits,
+
     /// A scale was given to a router that does not normalise.
     #[error("scale has no effect with norm = off; leave it out or choose coded or soft_moe")]
     UnusedScale,

@@ -1,5 +1,6 @@
 //! A router and a bank in one: the mixture-of-adapters layer.
 
+use crate::logits::check;
 use crate::{AuxiliaryLosses, ExpertBank, Result, RouteOptions, Router, RouterMetrics};
 use tch::Tensor;
 
@@ -28,10 +29,40 @@ impl MoaLayer {
     /// # Errors
     /// When `x`, the router and the bank do not fit together.
     pub fn forward(&self, x: &Tensor, want: RouteOptions) -> Result<MoaOutput> {
+        if let Some((weight, bias)) = self.router.linear(want)
+            && self.bank.joins_router()
+        {
+            return self.forward_joined(x, weight, bias, want);
+        }
         let routing = self.router.route(x, want)?;
         let y = self
             .bank
             .apply(routing.dispatcher.as_ref(), x, want.train)?;
+        Ok(MoaOutput {
+            y,
+            metrics: routing.metrics,
+            losses: routing.losses,
+        })
+    }
+
+    /// Router and down-projections in one product with the tokens: they are
+    /// read once, and their gradient is one tensor instead of a sum of two.
+    fn forward_joined(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        want: RouteOptions,
+    ) -> Result<MoaOutput> {
+        check(x, weight, bias)?;
+        let (logits, hidden) = self.bank.project_with(x, weight, bias)?;
+        let routing = self.router.route_logits(&logits, x.kind(), want)?;
+        let y = match routing.dispatcher.gates() {
+            Some(gates) => self.bank.gate(hidden, gates, x.kind(), want.train)?,
+            None => self
+                .bank
+                .apply(routing.dispatcher.as_ref(), x, want.train)?,
+        };
         Ok(MoaOutput {
             y,
             metrics: routing.metrics,

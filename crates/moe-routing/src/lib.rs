@@ -1,4 +1,5 @@
-//! Routing of tokens over a bank of experts: soft, dense and sparse.
+//! Routing of tokens over a bank of experts: soft, dense, and sparse by token
+//! choice, expert choice or ReLU gates.
 //!
 //! A *router* looks at the tokens `x` and decides which expert sees what; a
 //! [`Dispatcher`] carries that decision out. An *expert bank* holds N experts
@@ -24,7 +25,7 @@
 //!
 //! let (d, n, p, r) = (8, 3, 1, 2);
 //! let zeros = |shape: &[i64]| Tensor::zeros(shape, (Kind::Float, Device::Cpu));
-//! let router = SoftRouter { phi: zeros(&[d, n, p]), scale: None, norm: RouterNorm::Off };
+//! let router = SoftRouter { phi: zeros(&[d, n, p]), scale: None, norm: RouterNorm::Off, noise: 0.0 };
 //! let bank = ExpertBank {
 //!     down: zeros(&[n, d, r]), down_bias: zeros(&[n, r]), inner: Inner::Gelu,
 //!     up: zeros(&[n, r, d]), up_bias: zeros(&[n, d]) + 0.5,
@@ -46,10 +47,14 @@ mod bank;
 mod check;
 mod dense;
 mod error;
+mod expert_choice;
+mod gated;
 mod inner;
 mod layer;
+mod logits;
 mod losses;
 mod metrics;
+mod relu;
 mod routing;
 mod soft;
 mod sparse;
@@ -58,11 +63,13 @@ mod train;
 pub use bank::ExpertBank;
 pub use dense::DenseRouter;
 pub use error::{Result, RoutingError};
+pub use expert_choice::{ExpertChoiceConfig, ExpertChoiceRouter};
 pub use inner::{BatchNorm, Conformer, Convpass, Inner, LayerNorm, TokenConvolution};
 pub use layer::{MoaLayer, MoaOutput};
-pub use losses::AuxiliaryLosses;
+pub use losses::{AuxiliaryLosses, LossWeights};
 pub use metrics::{RouterMetrics, WeightExtremes};
+pub use relu::{ReluConfig, ReluRouter};
 pub use routing::{Dispatcher, RouteOptions, Router, Routing};
 pub use soft::{RouterNorm, SoftRouter, SoftWeights};
-pub use sparse::{Assignment, Gate, Priority, SparseConfig, SparseRouter};
+pub use sparse::{Assignment, Exploration, Gate, Group, Priority, SparseConfig, SparseRouter};
 pub use train::{Draws, Train};

@@ -6,9 +6,15 @@ use tch::{Kind, Tensor};
 #[derive(Debug, Clone, PartialEq)]
 pub struct RouterMetrics {
     /// Share of the work of each expert, N values with sum 1. Soft: the mean
-    /// over tokens of an expert's combine weights; dense: the mean gate;
-    /// sparse: the share of assignments before any is dropped.
+    /// over tokens of an expert's combine weights; dense: the mean gate; token
+    /// choice: the share of assignments before any is dropped; ReLU: the share
+    /// of active gates; expert choice, where every expert takes the same number
+    /// of tokens: the share of the gates' sum.
     pub usage: Vec<f64>,
+    /// The same within each clip: B rows of N values with sum 1 (0 for a clip
+    /// that used no expert). The mean of some rows is the use by those clips,
+    /// for example by one class; give it to [`from_usage`](Self::from_usage).
+    pub usage_per_clip: Vec<Vec<f64>>,
     /// Entropy of `usage` divided by ln N: 1 is even use, 0 a single expert.
     /// Defined as 1 for N = 1.
     pub entropy: f64,
@@ -17,10 +23,13 @@ pub struct RouterMetrics {
     /// Coefficient of variation of the shares (population standard deviation
     /// divided by the mean).
     pub variation: f64,
-    /// Share of assignments dropped for lack of capacity; 0 for soft and dense.
+    /// Token choice: share of assignments dropped for lack of capacity. Expert
+    /// choice and ReLU: share of tokens that no expert saw. 0 for soft and dense.
     pub drop_rate: f64,
     /// Extremes of the mixing weights; soft routing only.
     pub extremes: Option<WeightExtremes>,
+    /// Mean number of experts that a token uses, N for soft and dense.
+    pub experts_per_token: f64,
 }
 
 /// Mean extremes of soft mixing weights: near-equal minimum and maximum mean
@@ -38,6 +47,23 @@ pub struct WeightExtremes {
 }
 
 impl RouterMetrics {
+    /// The measures of a batch whose clips used the experts with these weights
+    /// [B, N]; they need not sum to one.
+    pub(crate) fn from_clips(weights: Tensor) -> Self {
+        let weights = weights.to_kind(Kind::Double);
+        let total = weights.sum_dim_intlist(0, false, None::<Kind>);
+        let shares = |t: Tensor| {
+            let sums = t.sum_dim_intlist(-1, true, None::<Kind>);
+            &t / sums.clamp_min(f64::MIN_POSITIVE)
+        };
+        let n = weights.size()[1];
+        let rows = plain(&shares(weights));
+        Self {
+            usage_per_clip: rows.chunks(n as usize).map(<[f64]>::to_vec).collect(),
+            ..Self::from_usage(plain(&shares(total)))
+        }
+    }
+
     /// The measures that follow from the shares alone. `usage` need not sum to
     /// one, so averages over several batches or one class can be given too.
     pub fn from_usage(usage: Vec<f64>) -> Self {
@@ -56,6 +82,8 @@ impl RouterMetrics {
             entropy: if n > 1.0 { entropy / n.ln() } else { 1.0 },
             max_over_mean: largest / mean,
             variation: variance.sqrt() / mean,
+            experts_per_token: n,
+            usage_per_clip: Vec::new(),
             usage,
             drop_rate: 0.0,
             extremes: None,
@@ -63,12 +91,18 @@ impl RouterMetrics {
     }
 }
 
-/// Mean over all tokens of weights [.., N], as plain numbers.
-pub(crate) fn mean_per_expert(weights: &Tensor) -> Vec<f64> {
-    let weights = weights.detach();
-    let n = weights.size().last().copied().unwrap_or(0);
-    let mean = weights.reshape([-1, n]).mean_dim(0, false, Kind::Double);
-    (0..n).map(|i| mean.double_value(&[i])).collect()
+/// The values of a tensor as plain numbers.
+fn plain(values: &Tensor) -> Vec<f64> {
+    let flat = values.to_device(tch::Device::Cpu).reshape([-1]);
+    let mut numbers = vec![0.0; flat.numel()];
+    let length = numbers.len();
+    flat.copy_data(&mut numbers, length);
+    numbers
+}
+
+/// Sum over the tokens of each clip of weights [B, L, N] → [B, N], in f64.
+pub(crate) fn sum_per_clip(weights: &Tensor) -> Tensor {
+    weights.detach().sum_dim_intlist(1, false, Kind::Double)
 }
 
 /// Extremes of dispatch [B, S, L] (sums to 1 over L) and combine [B, L, S].

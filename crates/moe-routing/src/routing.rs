@@ -1,7 +1,7 @@
 //! What every router offers, and what it gives back.
 
-use crate::{AuxiliaryLosses, Result, RouterMetrics, Train};
-use tch::Tensor;
+use crate::{AuxiliaryLosses, Result, RouterMetrics, RoutingError, Train};
+use tch::{Kind, Tensor};
 
 /// What to compute beside the routing itself, and in which mode. By default
 /// nothing, in evaluation.
@@ -10,7 +10,7 @@ pub struct RouteOptions<'a> {
     /// Measure how the experts are used. Copies a few numbers to the CPU, so
     /// on a GPU it waits for the routing to finish.
     pub metrics: bool,
-    /// Compute the auxiliary losses (dense and sparse routers).
+    /// Compute the auxiliary losses (of every router but the soft one).
     pub losses: bool,
     /// Training mode: noise of the router, dropout and batch statistics of the
     /// experts. `None` is evaluation. The default.
@@ -35,6 +35,27 @@ pub trait Router {
     /// # Errors
     /// When `x` or the router's own tensors do not fit together.
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing>;
+
+    /// W [N, D] and b `[N]`, when the decision follows from the logits W x + b
+    /// alone. A layer may then compute them together with other maps of x and
+    /// call [`route_logits`](Self::route_logits). `None` otherwise.
+    fn linear(&self, _want: RouteOptions) -> Option<(&Tensor, &Tensor)> {
+        None
+    }
+
+    /// Routes by the logits [B, L, N] of tokens that have the kind `output`.
+    ///
+    /// # Errors
+    /// When the logits do not fit the router, or [`linear`](Self::linear) is
+    /// `None`.
+    fn route_logits(
+        &self,
+        _logits: &Tensor,
+        _output: Kind,
+        _want: RouteOptions,
+    ) -> Result<Routing> {
+        Err(RoutingError::NoLogits)
+    }
 }
 
 /// Carries tokens to the experts' slots and the experts' outputs back.
@@ -59,6 +80,13 @@ pub trait Dispatcher {
     /// Number of clips B, when every expert's slots are those of one clip after
     /// the other, S / B each. `None` when slots are in no order.
     fn clips(&self) -> Option<i64> {
+        None
+    }
+
+    /// How many gates of a token are not 0, where that is the same number for
+    /// every token: K of token choice (dropped choices included). A bank may
+    /// then move only the chosen tokens.
+    fn chosen(&self) -> Option<i64> {
         None
     }
 

@@ -2,8 +2,10 @@
 //! token a convex combination of all slot outputs (Soft MoE; Soft-MoA).
 
 use crate::check::{compute_kind, named};
-use crate::metrics::{extremes, mean_per_expert};
-use crate::{Dispatcher, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError};
+use crate::metrics::{extremes, sum_per_clip};
+use crate::{
+    Dispatcher, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError, Train,
+};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor};
 
@@ -48,6 +50,9 @@ pub struct SoftRouter {
     pub scale: Option<Tensor>,
     /// Normalisation of the logits' operands.
     pub norm: RouterNorm,
+    /// Standard deviation of the normal noise added to the logits in training
+    /// (an option of Soft MoE); 0 for none.
+    pub noise: f64,
 }
 
 /// The mixing weights of soft routing, for inspection and plots.
@@ -62,12 +67,12 @@ pub struct SoftWeights {
 }
 
 impl SoftRouter {
-    /// The mixing weights for the tokens `x` [B, L, D].
+    /// The mixing weights for the tokens `x` [B, L, D], in evaluation.
     ///
     /// # Errors
     /// When `x`, `phi` and `scale` do not fit together.
     pub fn weights(&self, x: &Tensor) -> Result<SoftWeights> {
-        let mix = self.mix(x)?;
+        let mix = self.mix(x, None)?;
         let shape = [mix.batch, mix.tokens, mix.experts, mix.slots];
         Ok(SoftWeights {
             logits: mix.logits.view(shape),
@@ -76,7 +81,7 @@ impl SoftRouter {
         })
     }
 
-    fn mix(&self, x: &Tensor) -> Result<Mix> {
+    fn mix(&self, x: &Tensor, train: Option<Train>) -> Result<Mix> {
         let (tokens, phi) = (named("x", x), named("phi", &self.phi));
         let [b, l, d] = tokens.axes("[B, L, D]")?;
         let [width, n, p] = phi.axes("[D, N, P]")?;
@@ -86,11 +91,21 @@ impl SoftRouter {
             "D of x [B, L, D] must equal D of phi [D, N, P]",
         )?;
         self.check_scale()?;
+        if !(self.noise.is_finite() && self.noise >= 0.0) {
+            return Err(RoutingError::Setting {
+                field: "noise",
+                value: self.noise,
+                problem: "is no standard deviation; use a finite number from 0 up",
+            });
+        }
 
         let kind = compute_kind(&[x, &self.phi]);
         let x = x.to_kind(kind);
+        // One row per slot: the layout in which a gradient is one fast product.
         let vectors = self.slot_vectors(kind).reshape([d, n * p]);
-        let logits = x.reshape([b * l, d]).mm(&vectors).view([b, l, n * p]);
+        let rows = vectors.transpose(0, 1).contiguous();
+        let logits = x.reshape([b * l, d]).mm(&rows.transpose(0, 1));
+        let logits = logits.view([b, l, n * p]);
         // Dividing the logits by the tokens' norms is the same as normalising
         // the tokens, and spares a second tensor of the size of x.
         let inverse = match self.norm {
@@ -102,6 +117,12 @@ impl SoftRouter {
         let logits = match &inverse {
             Some(inverse) => logits * inverse,
             None => logits,
+        };
+        let logits = match train {
+            Some(train) if self.noise > 0.0 => {
+                &logits + train.normal_like("noise", &logits) * self.noise
+            }
+            _ => logits,
         };
         Ok(Mix {
             dispatch: logits.transpose(1, 2).softmax(-1, None::<Kind>),
@@ -153,7 +174,7 @@ impl SoftRouter {
 
 impl Router for SoftRouter {
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing> {
-        let mix = self.mix(x)?;
+        let mix = self.mix(x, want.train)?;
         let metrics = want.metrics.then(|| mix.metrics());
         let dispatch = match (self.norm, &mix.inverse) {
             (RouterNorm::Coded, Some(inverse)) => mix.dispatch * inverse.transpose(1, 2),
@@ -200,7 +221,7 @@ impl Mix {
             .sum_dim_intlist(-1, false, None::<Kind>);
         RouterMetrics {
             extremes: Some(extremes(&self.dispatch, &self.combine)),
-            ..RouterMetrics::from_usage(mean_per_expert(&shares))
+            ..RouterMetrics::from_clips(sum_per_clip(&shares))
         }
     }
 }

@@ -38,6 +38,11 @@ impl std::fmt::Debug for Train<'_> {
 }
 
 impl Train<'_> {
+    /// N(0, 1) in the kind, shape and place of `like`.
+    pub(crate) fn normal_like(&self, what: &str, like: &Tensor) -> Tensor {
+        as_like(self.draws.normal(what, &like.size()), like)
+    }
+
     /// U(0, 1) in the kind, shape and place of `like`.
     pub(crate) fn uniform_like(&self, what: &str, like: &Tensor) -> Tensor {
         as_like(self.draws.uniform(what, &like.size()), like)

@@ -26,6 +26,7 @@ fn soft(shape: &[i64]) -> SoftRouter {
         phi: f32_noise(shape),
         scale: None,
         norm: RouterNorm::Off,
+        noise: 0.0,
     }
 }
 
@@ -109,6 +110,7 @@ fn a_scale_is_one_number_and_needs_a_norm() {
         phi: f32_noise(&[8, 3, 2]),
         scale: Some(scale),
         norm,
+        noise: 0.0,
     };
     assert!(matches!(
         refusal(&router(Tensor::from(1f32), RouterNorm::Off), &x),
@@ -247,7 +249,7 @@ proptest! {
         let (w, b) = linear_tensors();
         let sparse: Box<dyn Router> = Box::new(SparseRouter { weight: w, bias: b, config });
         let scaled: Box<dyn Router> =
-            Box::new(SoftRouter { phi: f32_noise(&phi), scale: Some(f32_noise(&scale)), norm: RouterNorm::Coded });
+            Box::new(SoftRouter { phi: f32_noise(&phi), scale: Some(f32_noise(&scale)), norm: RouterNorm::Coded, noise: 0.0 });
         let routers = [(dense, linear), (sparse, valid_k), (scaled, soft_fits && one), (Box::new(soft(&phi)), soft_fits)];
         for (router, expected) in routers {
             let routing = router.route(&tokens, ALL);

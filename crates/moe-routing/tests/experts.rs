@@ -224,6 +224,7 @@ fn soft_experts_convolve_over_the_slots_of_one_clip() {
                     phi: noise(&[d, n, p], 10.0),
                     scale: None,
                     norm: RouterNorm::Off,
+                    noise: 0.0,
                 }),
                 bank: bank_of(form, &trained(form, [n, d, r])),
             };

@@ -3,10 +3,10 @@
 
 mod common;
 
-use common::{F32, F64, assert_close, assert_recorded, expert, fill, indices, scalar, values};
+use common::{F32, F64, asked, assert_close, assert_recorded, expert, fill, indices, values};
 use moe_routing::{
-    DenseRouter, ExpertBank, Gate, Inner, MoaLayer, Priority, RouteOptions, Router, RouterNorm,
-    SoftRouter, SparseConfig, SparseRouter,
+    DenseRouter, ExpertBank, Gate, Group, Inner, MoaLayer, Priority, RouteOptions, Router,
+    RouterNorm, SoftRouter, SparseConfig, SparseRouter,
 };
 use tch::Tensor;
 
@@ -37,7 +37,12 @@ fn bank() -> ExpertBank {
 fn soft(norm: RouterNorm) -> SoftRouter {
     let phi = fill(&[8, 3, 2], F32, |i| 0.3 * (0.21 * i).cos());
     let scale = (norm != RouterNorm::Off).then(|| Tensor::from(1.5f32));
-    SoftRouter { phi, scale, norm }
+    SoftRouter {
+        phi,
+        scale,
+        norm,
+        noise: 0.0,
+    }
 }
 
 fn dense() -> DenseRouter {
@@ -253,11 +258,18 @@ fn auxiliary_losses() {
                 .losses
                 .expect("asked for")
         };
-        let balance = |x: &Tensor| scalar(&losses(x).load_balance) * k as f64;
+        let balance = |x: &Tensor| asked(&losses(x).load_balance) * k as f64;
         assert!((balance(&x()) - whole).abs() < 3e-6);
         let mean = (balance(&x().narrow(0, 0, 1)) + balance(&x().narrow(0, 1, 1))) / 2.0;
         assert!((mean - per_sample).abs() < 3e-6, "{mean}");
-        assert!((scalar(&losses(&x()).z_loss) - 2.622386).abs() < 3e-6);
+        let by_sample = sparse(SparseConfig {
+            group: Group::Sample,
+            ..choose(k, Gate::Raw)
+        });
+        let routing = by_sample.route(&x(), ALL).expect("fitting shapes");
+        let loss = asked(&routing.losses.expect("asked for").load_balance) * k as f64;
+        assert!((loss - per_sample).abs() < 3e-6, "{loss}");
+        assert!((asked(&losses(&x()).z) - 2.622386).abs() < 3e-6);
     }
 }
 

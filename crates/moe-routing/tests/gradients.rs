@@ -3,10 +3,12 @@
 
 mod common;
 
+use common::experts::{self, FORMS, trained};
 use common::{F64, assert_close, bank, dense, fill, noise, scalar, soft_by_slot, sparse, stacked};
 use moe_routing::{
-    DenseRouter, ExpertBank, Gate, Inner, MoaLayer, Priority, RouteOptions, Router, RouterNorm,
-    SoftRouter, SparseConfig, SparseRouter,
+    DenseRouter, ExpertBank, ExpertChoiceConfig, ExpertChoiceRouter, Exploration, Gate, Group,
+    Inner, LossWeights, MoaLayer, Priority, ReluConfig, ReluRouter, RouteOptions, Router,
+    RouterNorm, SoftRouter, SparseConfig, SparseRouter,
 };
 use tch::Tensor;
 
@@ -14,6 +16,17 @@ const WANT: RouteOptions = RouteOptions {
     metrics: false,
     losses: true,
     train: None,
+};
+const TRAINING: RouteOptions = RouteOptions {
+    train: Some(common::TRAIN),
+    ..WANT
+};
+const WEIGHTS: LossWeights = LossWeights {
+    load_balance: 0.3,
+    importance: 0.4,
+    load: 0.5,
+    z: 0.2,
+    sparsity: 1.0,
 };
 const STEP: f64 = 1e-5;
 
@@ -80,14 +93,18 @@ fn point(router: Vec<Tensor>) -> Vec<Tensor> {
 }
 
 fn through_layer(router: impl Router + 'static, t: &[Tensor]) -> Tensor {
+    through_layer_in(WANT, router, t)
+}
+
+fn through_layer_in(want: RouteOptions, router: impl Router + 'static, t: &[Tensor]) -> Tensor {
     let layer = MoaLayer {
         router: Box::new(router),
         bank: bank_of(&t[1..5]),
     };
-    let output = layer.forward(&t[0], WANT).expect("fitting shapes");
+    let output = layer.forward(&t[0], want).expect("fitting shapes");
     let y = probe(&output.y);
     match output.losses {
-        Some(losses) => y + losses.load_balance * 0.3 + losses.z_loss * 0.2,
+        Some(losses) => y + losses.weighted(&WEIGHTS).expect("losses that count"),
         None => y,
     }
 }
@@ -141,6 +158,7 @@ fn soft_gradients_in_every_norm() {
                     phi: t[5].shallow_clone(),
                     scale,
                     norm,
+                    noise: 0.0,
                 },
                 t,
             )
@@ -168,6 +186,7 @@ fn sparse_gradients() {
             gate,
             capacity_factor,
             priority,
+            ..SparseConfig::default()
         };
         assert_central_differences(
             &|t| through_layer(sparse_of(t, config), t),
@@ -177,6 +196,58 @@ fn sparse_gradients() {
             &|t| through_slots(sparse_of(t, config), t),
             &token_choice_point(),
         );
+    }
+}
+
+#[test]
+fn sparse_gradients_with_noise_and_all_losses() {
+    for exploration in [Exploration::Noise(0.4), Exploration::Jitter(0.2)] {
+        let config = SparseConfig {
+            k: 2,
+            exploration,
+            group: Group::Sample,
+            ..SparseConfig::default()
+        };
+        let f = |t: &[Tensor]| through_layer_in(TRAINING, sparse_of(t, config), t);
+        assert_central_differences(&f, &token_choice_point());
+    }
+}
+
+#[test]
+fn expert_choice_and_relu_gradients() {
+    let expert_choice = |t: &[Tensor]| ExpertChoiceRouter {
+        weight: t[5].shallow_clone(),
+        bias: t[6].shallow_clone(),
+        config: ExpertChoiceConfig::default(),
+    };
+    let relu = |t: &[Tensor]| ReluRouter {
+        weight: t[5].shallow_clone(),
+        bias: t[6].shallow_clone(),
+        config: ReluConfig::default(),
+        penalty: Tensor::from(0.5),
+        activity: Tensor::from(1.0 / 3.0),
+    };
+    let point = token_choice_point();
+    assert_central_differences(&|t| through_layer(expert_choice(t), t), &point);
+    assert_central_differences(&|t| through_slots(expert_choice(t), t), &point);
+    assert_central_differences(&|t| through_layer(relu(t), t), &point);
+    assert_central_differences(&|t| through_slots(relu(t), t), &point);
+}
+
+/// In training, with dropout drawn once and BatchNorm over the batch.
+#[test]
+fn gradients_of_experts_with_a_convolution() {
+    for form in FORMS {
+        let mut at = vec![noise(&[2, 3, 4], 7.0), noise(&[2, 3, 2], 8.0)];
+        at.extend(trained(form, [2, 4, 2]));
+        let f = |t: &[Tensor]| {
+            let bank = experts::bank_of(form, &t[2..]);
+            let gated = bank.forward_gated(&t[0], &t[1], Some(common::TRAIN));
+            let slots = t[0].reshape([1, 6, 4]).expand([2, 6, 4], false);
+            let by_slots = bank.forward_slots(&slots, Some(2), Some(common::TRAIN));
+            probe(&gated.expect("fitting shapes")) + probe(&by_slots.expect("fitting shapes"))
+        };
+        assert_central_differences(&f, &at);
     }
 }
 
@@ -216,6 +287,39 @@ fn fused_dense_has_the_values_and_gradients_of_the_stack() {
     }
 }
 
+/// 120 experts of width 3 are past the size from which tokens are moved.
+#[test]
+fn moving_tokens_has_the_values_and_gradients_of_gating_all_experts() {
+    let (n, d, r) = (120, 6, 3);
+    let config = SparseConfig {
+        capacity_factor: Some(3.0),
+        ..SparseConfig::default()
+    };
+    let router = sparse(n, d, config, F64);
+    let mut at = vec![noise(&[2, 9, d], 1.0), router.weight, router.bias];
+    at.extend(tensors(bank(n, d, r, F64)));
+    let run = |t: &[Tensor], moved: bool| {
+        let router = SparseRouter {
+            weight: t[1].shallow_clone(),
+            bias: t[2].shallow_clone(),
+            config,
+        };
+        let dispatcher = router.route(&t[0], WANT).expect("fitting").dispatcher;
+        let bank = bank_of(&t[3..]);
+        let y = match (moved, dispatcher.gates()) {
+            (false, Some(gates)) => bank.forward_gated(&t[0], gates, None),
+            _ => bank.apply(dispatcher.as_ref(), &t[0], None),
+        };
+        y.expect("fitting shapes")
+    };
+    assert_close(&run(&at, true), &run(&at, false), 1e-12);
+    let moved = gradients(&|t| probe(&run(t, true)), &at);
+    let gated = gradients(&|t| probe(&run(t, false)), &at);
+    for (a, b) in moved.iter().zip(&gated) {
+        assert_close(a, b, 1e-11);
+    }
+}
+
 #[test]
 fn soft_products_have_the_values_and_gradients_of_the_loop_over_slots() {
     let mut point = vec![noise(&[2, 9, 16], 1.0), noise(&[16, 5, 2], 2.0)];
@@ -224,6 +328,7 @@ fn soft_products_have_the_values_and_gradients_of_the_loop_over_slots() {
         phi: t[1].shallow_clone(),
         scale: None,
         norm: RouterNorm::Off,
+        noise: 0.0,
     };
     let product = |t: &[Tensor]| {
         let layer = MoaLayer {
@@ -259,6 +364,7 @@ fn a_zero_token_gives_finite_values_and_gradients() {
                     phi: t[5].shallow_clone(),
                     scale: None,
                     norm,
+                    noise: 0.0,
                 },
                 t,
             )
@@ -291,5 +397,6 @@ fn balance_loss_has_no_gradient_through_the_counts() {
         .max()
         * 3.0;
     let of = |loss: &Tensor| Tensor::run_backward(&[loss], &[&x], false, false).remove(0);
-    assert_close(&of(&losses.load_balance), &of(&largest), 1e-12);
+    let loss = losses.load_balance.expect("a loss of this router");
+    assert_close(&of(&loss), &of(&largest), 1e-12);
 }

@@ -3,7 +3,8 @@
 mod common;
 
 use common::{
-    F32, F64, assert_close, bank, dense, expert, indices, noise, scalar, sparse, stacked, values,
+    F32, F64, asked, assert_close, bank, dense, expert, indices, noise, scalar, sparse, stacked,
+    values,
 };
 use moe_routing::{
     Gate, MoaLayer, Priority, RouteOptions, Router, RouterNorm, SoftRouter, SparseConfig,
@@ -24,6 +25,7 @@ fn soft(d: i64, n: i64, p: i64, norm: RouterNorm) -> SoftRouter {
         phi: noise(&[d, n, p], 10.0) * 3.0,
         scale: None,
         norm,
+        noise: 0.0,
     }
 }
 
@@ -127,7 +129,7 @@ proptest! {
 
         let priority = if score { Priority::Score } else { Priority::Position };
         let capacity_factor = (factor < 1.5).then_some(factor);
-        let config = SparseConfig { k: k.min(n), gate: Gate::Auto, capacity_factor, priority };
+        let config = SparseConfig { k: k.min(n), gate: Gate::Auto, capacity_factor, priority, ..SparseConfig::default() };
         let router = sparse(n, d, config, F64);
         let expected = masked(&router, n, &x);
         assert_close(&by_slots(&router, n, &x).1, &expected, 1e-12);
@@ -138,7 +140,7 @@ proptest! {
     fn capacity_is_never_exceeded(b in 1i64..4, l in 1i64..12, n in 1i64..6, k in 1i64..6, factor in 0.05f64..3.0, score: bool) {
         let (d, k) = (5, k.min(n));
         let priority = if score { Priority::Score } else { Priority::Position };
-        let config = SparseConfig { k, gate: Gate::Auto, capacity_factor: Some(factor), priority };
+        let config = SparseConfig { k, gate: Gate::Auto, capacity_factor: Some(factor), priority, ..SparseConfig::default() };
         let router = sparse(n, d, config, F64);
         let x = noise(&[b, l, d], 5.0);
         let capacity = config.capacity(b * l, n).expect("a limit") as usize;
@@ -163,7 +165,7 @@ proptest! {
     #[test]
     fn full_experts_prefer_first_choices_and_high_scores(l in 2i64..12, n in 2i64..5, factor in 0.1f64..0.9) {
         let d = 5;
-        let config = SparseConfig { k: 2, gate: Gate::Raw, capacity_factor: Some(factor), priority: Priority::Score };
+        let config = SparseConfig { k: 2, gate: Gate::Raw, capacity_factor: Some(factor), priority: Priority::Score, ..SparseConfig::default() };
         let router = sparse(n, d, config, F64);
         let x = noise(&[1, l, d], 6.0);
         let a = router.assign(&x).expect("fitting shapes");
@@ -244,7 +246,7 @@ fn balanced_routing_has_loss_exactly_one() {
             config: SparseConfig::default(),
         };
         let routing = router.route(&x, ALL).expect("fitting shapes");
-        let loss = scalar(&routing.losses.expect("asked for").load_balance);
+        let loss = asked(&routing.losses.expect("asked for").load_balance);
         assert!(
             (loss - 1.0).abs() <= if kind == F32 { 2e-7 } else { 1e-15 },
             "{loss}"
@@ -268,7 +270,7 @@ fn collapsed_routing_has_the_largest_loss() {
     let routing = router
         .route(&noise(&[2, 5, 6], 1.0), ALL)
         .expect("fitting shapes");
-    assert!((scalar(&routing.losses.expect("asked for").load_balance) - 4.0).abs() < 1e-12);
+    assert!((asked(&routing.losses.expect("asked for").load_balance) - 4.0).abs() < 1e-12);
     let metrics = routing.metrics.expect("asked for");
     assert_eq!(metrics.usage, [1.0, 0.0, 0.0, 0.0]);
     assert_eq!((metrics.entropy, metrics.max_over_mean), (0.0, 4.0));
@@ -282,8 +284,14 @@ fn dense_load_balance_is_one_and_gives_no_gradient() {
         .expect("fitting shapes")
         .losses
         .expect("asked for");
-    assert!((scalar(&losses.load_balance) - 1.0).abs() < 1e-12);
-    let gradient = Tensor::run_backward(&[&losses.load_balance], &[&x], false, false).remove(0);
+    assert!((asked(&losses.load_balance) - 1.0).abs() < 1e-12);
+    let gradient = Tensor::run_backward(
+        &[&losses.load_balance.expect("a loss")],
+        &[&x],
+        false,
+        false,
+    )
+    .remove(0);
     assert!(scalar(&gradient.abs().max()) < 1e-12);
 }
 
@@ -323,6 +331,7 @@ fn half_precision_tokens_are_routed_in_f32() {
             phi: noise(&[6, 3, 2], 1.0).to_kind(F32),
             scale: None,
             norm: RouterNorm::SoftMoe,
+            noise: 0.0,
         }),
         Box::new(dense(3, 6, F32)),
         Box::new(sparse(3, 6, config, F32)),

@@ -31,7 +31,7 @@ fn biases(name: &str) -> bool {
 
 type Row = (&'static str, fn(&str) -> bool);
 
-const ROWS: [Row; 25] = [
+const ROWS: [Row; 30] = [
     (r#"{"method": "linear"}"#, final_norm),
     (r#"{"method": "full"}"#, |_| true),
     (r#"{"method": "bitfit"}"#, biases),
@@ -122,6 +122,32 @@ const ROWS: [Row; 25] = [
         r#"{"method": "sparse-moa", "routing": {"k": 2},
             "mixture": {"bottleneck": {"width": 3}, "placement": "houlsby"}}"#,
         all_norms,
+    ),
+    (
+        r#"{"method": "dense-moa", "mixture": {"bottleneck": {"width": 3}, "experts": 2,
+            "expert": {"convpass": {}}, "placement": "houlsby"}}"#,
+        all_norms,
+    ),
+    (
+        r#"{"method": "soft-moa", "slots": 3, "noise": 0.5, "mixture": {"bottleneck": {"width": 3},
+            "experts": 2, "expert": {"conformer": {"kernel": 3}}}}"#,
+        attention_norm,
+    ),
+    (
+        r#"{"method": "sparse-moa", "importance_weight": 0.1, "load_weight": 0.1, "routing":
+            {"k": 2, "capacity_factor": 4.0, "group": "sample", "exploration": {"noise": 1.0}},
+            "mixture": {"bottleneck": {"width": 3}, "expert": {"convpass": {}}}}"#,
+        attention_norm,
+    ),
+    (
+        r#"{"method": "sparse-moa", "router": "expert-choice", "expert_choice":
+            {"capacity_factor": 2.0}, "mixture": {"bottleneck": {"width": 3}}}"#,
+        attention_norm,
+    ),
+    (
+        r#"{"method": "sparse-moa", "router": "relu", "relu": {"active": 1.5},
+            "mixture": {"bottleneck": {"width": 3}, "experts": 4, "placement": "pfeiffer-ffn"}}"#,
+        ffn_norm,
     ),
 ];
 

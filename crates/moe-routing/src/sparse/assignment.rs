@@ -1,6 +1,6 @@
 //! The choices of the tokens and their places in the experts' queues.
 
-use super::{Priority, SparseConfig};
+use super::{Group, Priority, SparseConfig};
 use tch::{Kind, Tensor};
 
 /// Which experts the tokens of a batch chose.
@@ -15,9 +15,6 @@ pub struct Assignment {
     pub kept: Tensor,
     /// Number of experts, N.
     pub expert_count: i64,
-    /// Place of each choice in its expert's queue [B, L, K], counted from 0.
-    /// Present if there is a capacity, otherwise order does not matter.
-    pub(super) places: Option<Tensor>,
 }
 
 impl Assignment {
@@ -39,29 +36,28 @@ impl Assignment {
             experts,
             gates,
             expert_count: n,
-            places: None,
         };
-        let Some(capacity) = config.capacity(b * l, n) else {
+        let (groups, tokens) = match config.group {
+            Group::Batch => (1, b * l),
+            Group::Sample => (b, l),
+        };
+        let Some(capacity) = config.capacity(tokens, n) else {
             return unlimited;
         };
         let queue = match config.priority {
             Priority::Position => None,
-            Priority::Score => Some(by_score(&chosen.detach().select(-1, 0).reshape([-1]))),
+            Priority::Score => {
+                let best = chosen.detach().select(-1, 0);
+                Some(by_score(&best.reshape([groups, tokens])))
+            }
         };
-        unlimited.limited(capacity, queue.as_ref())
-    }
-
-    /// Drops what finds no room in experts that take `capacity` tokens each.
-    fn limited(self, capacity: i64, queue: Option<&Tensor>) -> Self {
-        let size = self.experts.size();
-        let experts = self.experts.view([size[0] * size[1], size[2]]);
-        let places = places_in_queue(&experts, self.expert_count, queue).view(size.as_slice());
-        let kept = places.lt(capacity);
+        let experts = unlimited.experts.view([groups, tokens, config.k]);
+        let places = places_in_queue(&experts, n, queue.as_ref());
+        let kept = places.view([b, l, config.k]).lt(capacity);
         Self {
-            gates: &self.gates * kept.to_kind(self.gates.kind()),
+            gates: &unlimited.gates * kept.to_kind(unlimited.gates.kind()),
             kept,
-            places: Some(places),
-            ..self
+            ..unlimited
         }
     }
 
@@ -91,31 +87,36 @@ impl Assignment {
     }
 }
 
-/// Tokens `[T]` in the order of descending score, equal ones by position.
+/// The tokens of each group [G, T] in the order of descending score, equal
+/// ones by position.
 fn by_score(score: &Tensor) -> Tensor {
-    score.argsort_stable(true, 0, true)
+    score.argsort_stable(true, -1, true)
 }
 
-/// The place of every choice in the queue of its expert: all first choices
-/// before all second choices, and within these in the order of `queue` (a
-/// permutation of the tokens), or by position.
+/// The place of every choice in the queue of its expert and group: all first
+/// choices before all second choices, and within these in the order of `queue`
+/// (a permutation of the group's tokens), or by position.
 ///
 /// # Shapes
-/// `experts` [T, K], `queue` `[T]` → [T, K].
-pub(super) fn places_in_queue(experts: &Tensor, n: i64, queue: Option<&Tensor>) -> Tensor {
+/// `experts` [G, T, K], `queue` [G, T] → [G, T, K].
+fn places_in_queue(experts: &Tensor, n: i64, queue: Option<&Tensor>) -> Tensor {
     let size = experts.size();
-    let (t, k) = (size[0], size[1]);
+    let (g, t, k) = (size[0], size[1], size[2]);
+    let in_order = |x: &Tensor, order: &Tensor| {
+        let order = order.unsqueeze(-1).expand([g, t, k], false);
+        x.gather(1, &order, false)
+    };
     let ordered = match queue {
-        Some(queue) => experts.index_select(0, queue),
+        Some(queue) => in_order(experts, queue),
         None => experts.shallow_clone(),
     };
-    let arrivals = ordered.transpose(0, 1).reshape([k * t, 1]);
-    let joined =
-        Tensor::zeros([k * t, n], (Kind::Int64, experts.device())).scatter_value(1, &arrivals, 1);
-    let place = joined.cumsum(0, None::<Kind>).gather(1, &arrivals, false) - 1;
-    let place = place.view([k, t]).transpose(0, 1);
+    let arrivals = ordered.transpose(1, 2).reshape([g, k * t, 1]);
+    let options = (Kind::Int64, experts.device());
+    let joined = Tensor::zeros([g, k * t, n], options).scatter_value(2, &arrivals, 1);
+    let place = joined.cumsum(1, None::<Kind>).gather(2, &arrivals, false) - 1;
+    let place = place.view([g, k, t]).transpose(1, 2);
     match queue {
-        Some(queue) => place.index_select(0, &queue.argsort(0, false)),
+        Some(queue) => in_order(&place, &queue.argsort(-1, false)),
         None => place.contiguous(),
     }
 }
@@ -131,20 +132,26 @@ mod tests {
     #[test]
     fn first_choices_queue_before_second_choices() {
         // Tokens 0, 1, 2 choose (0, 1), (1, 0), (0, 1).
-        let experts = Tensor::from_slice(&[0i64, 1, 1, 0, 0, 1]).view([3, 2]);
+        let experts = Tensor::from_slice(&[0i64, 1, 1, 0, 0, 1]).view([1, 3, 2]);
         let places = places_in_queue(&experts, 2, None);
         assert_eq!(numbers(&places), [0, 1, 0, 2, 1, 2]);
     }
 
     #[test]
     fn a_queue_order_replaces_the_position() {
-        let experts = Tensor::from_slice(&[0i64, 0, 0]).view([3, 1]);
-        let queue = by_score(&Tensor::from_slice(&[0.4f32, 0.9, 0.4]));
+        let experts = Tensor::from_slice(&[0i64, 0, 0]).view([1, 3, 1]);
+        let queue = by_score(&Tensor::from_slice(&[0.4f32, 0.9, 0.4]).view([1, 3]));
         assert_eq!(numbers(&queue), [1, 0, 2]);
         assert_eq!(
             numbers(&places_in_queue(&experts, 2, Some(&queue))),
             [1, 0, 2]
         );
+    }
+
+    #[test]
+    fn every_group_has_queues_of_its_own() {
+        let experts = Tensor::from_slice(&[0i64, 0, 0, 0]).view([2, 2, 1]);
+        assert_eq!(numbers(&places_in_queue(&experts, 2, None)), [0, 1, 0, 1]);
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Moving only the chosen tokens: gather to the experts, gather back.
 
 use super::Assignment;
-use super::assignment::places_in_queue;
 use crate::check::{compute_kind, named};
 use crate::{Dispatcher, Result};
 use std::cell::OnceCell;
@@ -47,10 +46,13 @@ impl Slots {
         let (t, k, n) = (size[0] * size[1], size[2], assignment.expert_count);
         let experts = assignment.experts.view([t, k]);
         let kept = assignment.kept.view([t, k]);
-        let place = match &assignment.places {
-            Some(places) => places.view([t, k]),
-            None => places_in_queue(&experts, n, None),
-        };
+        // Kept choices are counted expert by expert, in any fixed order.
+        let arrivals = experts.reshape([t * k, 1]);
+        let room = kept.reshape([t * k, 1]).to_kind(Kind::Int64);
+        let options = (Kind::Int64, experts.device());
+        let joined = Tensor::zeros([t * k, n], options).scatter(1, &arrivals, &room);
+        let place = joined.cumsum(0, None::<Kind>).gather(1, &arrivals, false) - 1;
+        let place = place.view([t, k]);
         let dropped = kept.logical_not();
         let per_expert = place.masked_fill(&dropped, 0).max().int64_value(&[]) + 1;
         let index = (experts * per_expert + place).masked_fill(&dropped, n * per_expert);
@@ -113,5 +115,9 @@ impl Dispatcher for SparseDispatcher {
 
     fn gates(&self) -> Option<&Tensor> {
         Some(&self.gates)
+    }
+
+    fn chosen(&self) -> Option<i64> {
+        self.assignment.experts.size().last().copied()
     }
 }

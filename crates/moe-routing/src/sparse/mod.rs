@@ -6,12 +6,13 @@ mod config;
 mod dispatcher;
 
 pub use assignment::Assignment;
-pub use config::{Gate, Priority, SparseConfig};
+pub(crate) use config::rounded_up;
+pub use config::{Exploration, Gate, Group, Priority, SparseConfig};
 
-use crate::dense::router_logits;
-use crate::losses::{load_balance, z};
-use crate::metrics::mean_per_expert;
-use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing};
+use crate::logits::{check, check_logits, router_logits};
+use crate::losses::{importance, load, load_balance, z};
+use crate::metrics::sum_per_clip;
+use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, Train};
 use dispatcher::SparseDispatcher;
 use tch::{Kind, Tensor};
 
@@ -29,47 +30,118 @@ pub struct SparseRouter {
 }
 
 impl SparseRouter {
-    /// Which experts the tokens `x` [B, L, D] choose, with which gates.
+    /// Which experts the tokens `x` [B, L, D] choose, with which gates, in
+    /// evaluation.
     ///
     /// # Errors
     /// When `x`, `weight`, `bias` and the configuration do not fit together.
     pub fn assign(&self, x: &Tensor) -> Result<Assignment> {
-        let (_, probabilities) = self.probabilities(x)?;
-        Ok(Assignment::new(&probabilities, &self.config))
+        let scores = self.scores(self.logits(x, None)?, None)?;
+        Ok(Assignment::new(&scores.probabilities, &self.config))
     }
 
-    /// Logits and probabilities [B, L, N].
-    fn probabilities(&self, x: &Tensor) -> Result<(Tensor, Tensor)> {
-        let logits = router_logits(x, &self.weight, &self.bias)?;
-        self.config.validate(self.bias.size()[0])?;
-        let probabilities = logits.softmax(-1, None::<Kind>);
-        Ok((logits, probabilities))
+    /// The logits of the tokens, their input shaken where that is wanted.
+    fn logits(&self, x: &Tensor, train: Option<Train>) -> Result<Tensor> {
+        match (self.jitter(), train) {
+            (Some(epsilon), Some(train)) => {
+                check(x, &self.weight, &self.bias)?;
+                let factor = train.uniform_like("jitter", x) * (2.0 * epsilon) + (1.0 - epsilon);
+                router_logits(&(x * factor), &self.weight, &self.bias)
+            }
+            _ => router_logits(x, &self.weight, &self.bias),
+        }
     }
+
+    fn scores(&self, logits: Tensor, train: Option<Train>) -> Result<Scores> {
+        self.config.validate(self.bias.size()[0])?;
+        let noisy = match (self.deviation(), train) {
+            (Some(deviation), Some(train)) => {
+                Some(&logits + train.normal_like("noise", &logits) * deviation)
+            }
+            _ => None,
+        };
+        let routed = noisy.as_ref().unwrap_or(&logits);
+        Ok(Scores {
+            probabilities: routed.softmax(-1, None::<Kind>),
+            logits,
+            noisy,
+        })
+    }
+
+    /// ε of the jitter, where there is one.
+    fn jitter(&self) -> Option<f64> {
+        match self.config.exploration {
+            Exploration::Jitter(epsilon) if epsilon > 0.0 => Some(epsilon),
+            _ => None,
+        }
+    }
+
+    /// Standard deviation of the noise on the logits, where there is one.
+    fn deviation(&self) -> Option<f64> {
+        self.config.deviation(self.bias.size()[0])
+    }
+
+    fn losses(&self, scores: &Scores, assignment: &Assignment) -> AuxiliaryLosses {
+        let grouped = |t: &Tensor| {
+            let size = t.size();
+            match self.config.group {
+                Group::Batch => t.reshape([1, size[0] * size[1], size[2]]),
+                Group::Sample => t.shallow_clone(),
+            }
+        };
+        let clean = match &scores.noisy {
+            Some(_) => scores.logits.softmax(-1, None::<Kind>),
+            None => scores.probabilities.shallow_clone(),
+        };
+        let with_noise = scores.noisy.as_ref().zip(self.deviation());
+        AuxiliaryLosses {
+            load_balance: Some(load_balance(
+                &grouped(&scores.probabilities),
+                &grouped(&assignment.chosen()),
+            )),
+            importance: Some(importance(&grouped(&clean))),
+            load: with_noise.map(|(noisy, deviation)| {
+                let logits = grouped(&scores.logits);
+                load(&logits, &grouped(noisy), deviation, self.config.k)
+            }),
+            z: Some(z(&scores.logits)),
+            sparsity: None,
+        }
+    }
+}
+
+/// What a token's choice follows from.
+struct Scores {
+    /// [B, L, N], before any noise.
+    logits: Tensor,
+    /// [B, L, N], if noise was added.
+    noisy: Option<Tensor>,
+    /// [B, L, N], of the logits with the noise.
+    probabilities: Tensor,
 }
 
 impl Router for SparseRouter {
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing> {
-        let (logits, probabilities) = self.probabilities(x)?;
-        let assignment = Assignment::new(&probabilities, &self.config);
-        let losses = want.losses.then(|| {
-            let n = assignment.expert_count;
-            AuxiliaryLosses {
-                load_balance: load_balance(
-                    &probabilities.reshape([-1, n]),
-                    &assignment.chosen().reshape([-1, n]),
-                ),
-                z_loss: z(&logits),
-            }
+        let logits = self.logits(x, want.train)?;
+        self.route_logits(&logits, x.kind(), want)
+    }
+
+    fn linear(&self, want: RouteOptions) -> Option<(&Tensor, &Tensor)> {
+        let shaken = self.jitter().is_some() && want.train.is_some();
+        (!shaken).then_some((&self.weight, &self.bias))
+    }
+
+    fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
+        check_logits(logits, &self.bias)?;
+        let scores = self.scores(logits.shallow_clone(), want.train)?;
+        let assignment = Assignment::new(&scores.probabilities, &self.config);
+        let losses = want.losses.then(|| self.losses(&scores, &assignment));
+        let metrics = want.metrics.then(|| RouterMetrics {
+            drop_rate: assignment.drop_rate(),
+            experts_per_token: self.config.k as f64 * (1.0 - assignment.drop_rate()),
+            ..RouterMetrics::from_clips(sum_per_clip(&assignment.chosen()))
         });
-        let metrics = want.metrics.then(|| {
-            let per_choice = mean_per_expert(&assignment.chosen());
-            let k = self.config.k as f64;
-            RouterMetrics {
-                drop_rate: assignment.drop_rate(),
-                ..RouterMetrics::from_usage(per_choice.into_iter().map(|u| u / k).collect())
-            }
-        });
-        let dispatcher = SparseDispatcher::new(assignment, x.kind());
+        let dispatcher = SparseDispatcher::new(assignment, output);
         Ok(Routing {
             dispatcher: Box::new(dispatcher),
             metrics,

@@ -37,6 +37,11 @@ pub fn scalar(t: &Tensor) -> f64 {
     t.double_value(&[])
 }
 
+/// The value of a loss that a router must have.
+pub fn asked(loss: &Option<Tensor>) -> f64 {
+    scalar(loss.as_ref().expect("a loss of this router"))
+}
+
 #[track_caller]
 pub fn assert_close(found: &Tensor, expected: &Tensor, tolerance: f64) {
     assert_eq!(found.size(), expected.size());

@@ -2,11 +2,11 @@
 //! (arXiv 2402.00828, section 2.2).
 
 use ast_model::{AstConfig, Checkpoint, Extension};
-use moe_routing::{DenseRouter, Router};
+use moe_routing::{DenseRouter, LossWeights, Router};
 use serde::{Deserialize, Serialize};
 
 use super::method::Method;
-use super::mixture::{self, LossWeights, Mixture, MixtureConfig};
+use super::mixture::{self, Mixture, MixtureConfig};
 use super::{MethodConfig, linear};
 use crate::parameters::{Parameters, SIGMA};
 use crate::{AdapterError, Compat};

@@ -6,4 +6,4 @@ mod module;
 
 pub use config::MixtureConfig;
 pub(crate) use config::check_width;
-pub(crate) use module::{LossWeights, Mixture, build};
+pub(crate) use module::{Mixture, build};

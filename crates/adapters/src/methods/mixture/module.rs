@@ -1,20 +1,13 @@
 //! Mixtures of adapters in every block as an extension of the backbone.
 
 use ast_model::{AstConfig, Branch, Context, Extension, HookError, SubLayer};
-use moe_routing::{MoaLayer, RouteOptions, Router};
+use moe_routing::{LossWeights, MoaLayer, RouteOptions, Router};
 use tch::Tensor;
 
 use super::MixtureConfig;
 use crate::methods::draws::StepDraws;
 use crate::methods::placement::per_block;
 use crate::parameters::Parameters;
-
-/// Weights of the auxiliary losses; zero leaves a loss out.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct LossWeights {
-    pub load_balance: f64,
-    pub z: f64,
-}
 
 /// Names of the mixtures of a block.
 const MHSA: &str = "moa_mhsa";
@@ -64,19 +57,19 @@ impl Mixture {
         context: &Context,
     ) -> Result<Tensor, HookError> {
         let draws = StepDraws::new(context, place);
-        let wanted = self.weights.load_balance != 0.0 || self.weights.z != 0.0;
         let options = RouteOptions {
-            losses: wanted && context.step.train,
+            metrics: false,
+            losses: self.weights.any() && context.step.train,
             train: draws.train(),
-            ..Default::default()
         };
         let mixed = layer.forward(n, options)?;
-        if let Some(losses) = mixed.losses {
+        if let Some(loss) = mixed
+            .losses
+            .and_then(|losses| losses.weighted(&self.weights))
+        {
             // Averaged over the layers, so that the weights do not depend on the depth.
             let layers = (self.attention.len() + self.ffn.len()) as f64;
-            let loss = losses.load_balance * (self.weights.load_balance / layers)
-                + losses.z_loss * (self.weights.z / layers);
-            context.step.add_loss(loss);
+            context.step.add_loss(loss / layers);
         }
         Ok(mixed.y)
     }

@@ -2,11 +2,11 @@
 //! (arXiv 2402.00828, section 2.3; Soft MoE, arXiv 2308.00951).
 
 use ast_model::{AstConfig, Checkpoint, Extension};
-use moe_routing::{Router, RouterNorm, SoftRouter};
+use moe_routing::{LossWeights, Router, RouterNorm, SoftRouter};
 use serde::{Deserialize, Serialize};
 
 use super::method::Method;
-use super::mixture::{self, LossWeights, Mixture, MixtureConfig};
+use super::mixture::{self, Mixture, MixtureConfig};
 use super::{MethodConfig, linear};
 use crate::parameters::Parameters;
 use crate::{AdapterError, Compat};
@@ -21,6 +21,10 @@ pub struct SoftMoaConfig {
     pub slots: i64,
     /// Normalisation of the routing logits' operands. Default: off.
     pub router_norm: RouterNorm,
+    /// Standard deviation of normal noise on the routing logits in training.
+    /// Default: 0, none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub noise: f64,
 }
 
 impl Default for SoftMoaConfig {
@@ -29,6 +33,7 @@ impl Default for SoftMoaConfig {
             mixture: MixtureConfig::default(),
             slots: 1,
             router_norm: RouterNorm::Off,
+            noise: 0.0,
         }
     }
 }
@@ -40,16 +45,27 @@ impl SoftMoaConfig {
     /// [`AdapterError::Config`].
     pub fn validate(&self, backbone: &AstConfig) -> Result<(), AdapterError> {
         self.mixture.validate("soft-moa", backbone)?;
-        if (1..=4096).contains(&self.slots) {
-            return Ok(());
-        }
-        Err(AdapterError::Config {
+        let bad = |field, value: String, problem| AdapterError::Config {
             method: "soft-moa",
-            field: "slots",
-            value: self.slots.to_string(),
-            problem: "must lie between 1 and 4096",
-        })
+            field,
+            value,
+            problem,
+        };
+        if !(1..=4096).contains(&self.slots) {
+            let value = self.slots.to_string();
+            return Err(bad("slots", value, "must lie between 1 and 4096"));
+        }
+        if !(self.noise >= 0.0 && self.noise.is_finite()) {
+            let value = self.noise.to_string();
+            return Err(bad("noise", value, "must be a number from 0 up"));
+        }
+        Ok(())
     }
+}
+
+/// Descriptions without noise stay readable by programs that know none.
+fn is_zero(value: &f64) -> bool {
+    *value == 0.0
 }
 
 pub(crate) fn build(
@@ -58,7 +74,7 @@ pub(crate) fn build(
     parameters: &mut Parameters,
 ) -> Mixture {
     let (d, n, p) = (backbone.hidden_size, config.mixture.experts, config.slots);
-    let norm = config.router_norm;
+    let (norm, noise) = (config.router_norm, config.noise);
     // Xavier-normal for a tensor [D, N, P]: fan-in N·P, fan-out D·P.
     let sigma = (2.0 / (p * (n + d)) as f64).sqrt();
     mixture::build(
@@ -70,7 +86,12 @@ pub(crate) fn build(
             let phi = parameters.normal(format!("{name}.phi"), &[d, n, p], sigma);
             let scale = (norm != RouterNorm::Off)
                 .then(|| parameters.constant(format!("{name}.scale"), &[], 1.0));
-            Box::new(SoftRouter { phi, scale, norm })
+            Box::new(SoftRouter {
+                phi,
+                scale,
+                norm,
+                noise,
+            })
         },
     )
 }

@@ -1,72 +1,19 @@
-//! Sparse-MoA: every token to its top K experts, as in the Switch Transformer
-//! (K = 1) and V-MoE.
+//! Sparse-MoA: every token to few experts, by token choice (Switch Transformer,
+//! V-MoE), expert choice or ReLU gates.
+
+mod config;
 
 use ast_model::{AstConfig, Checkpoint, Extension};
-use moe_routing::{Router, SparseConfig, SparseRouter};
-use serde::{Deserialize, Serialize};
+use moe_routing::{ExpertChoiceRouter, ReluRouter, Router, SparseRouter};
 
 use super::dense_moa::router_tensors;
 use super::method::Method;
-use super::mixture::{self, LossWeights, Mixture, MixtureConfig};
+use super::mixture::{self, Mixture};
 use super::{MethodConfig, linear};
 use crate::parameters::Parameters;
 use crate::{AdapterError, Compat};
 
-/// Hyper-parameters of Sparse-MoA.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct SparseMoaConfig {
-    /// Experts and places.
-    pub mixture: MixtureConfig,
-    /// K, gates and capacity. Default: K = 1, no capacity.
-    pub routing: SparseConfig,
-    /// Weight of the load-balance loss. Default: 0.01 (Switch Transformer).
-    pub load_balance_weight: f64,
-    /// Weight of the z-loss. Default: 0.001 (ST-MoE).
-    pub z_loss_weight: f64,
-}
-
-impl Default for SparseMoaConfig {
-    fn default() -> Self {
-        SparseMoaConfig {
-            mixture: MixtureConfig::default(),
-            routing: SparseConfig::default(),
-            load_balance_weight: 0.01,
-            z_loss_weight: 0.001,
-        }
-    }
-}
-
-impl SparseMoaConfig {
-    /// Checks the hyper-parameters against a backbone.
-    ///
-    /// # Errors
-    /// [`AdapterError::Config`].
-    pub fn validate(&self, backbone: &AstConfig) -> Result<(), AdapterError> {
-        const METHOD: &str = "sparse-moa";
-        self.mixture.validate(METHOD, backbone)?;
-        let bad = |field, value: String, problem| AdapterError::Config {
-            method: METHOD,
-            field,
-            value,
-            problem,
-        };
-        if self.routing.validate(self.mixture.experts).is_err() {
-            let value = format!("{:?}", self.routing);
-            let problem = "needs K between 1 and the number of experts and a positive capacity";
-            return Err(bad("routing", value, problem));
-        }
-        for (field, weight) in [
-            ("load_balance_weight", self.load_balance_weight),
-            ("z_loss_weight", self.z_loss_weight),
-        ] {
-            if !(weight >= 0.0 && weight.is_finite()) {
-                return Err(bad(field, weight.to_string(), "must be a number from 0 up"));
-            }
-        }
-        Ok(())
-    }
-}
+pub use config::{SparseMoaConfig, SparseRouting};
 
 pub(crate) fn build(
     config: &SparseMoaConfig,
@@ -74,24 +21,50 @@ pub(crate) fn build(
     parameters: &mut Parameters,
 ) -> Mixture {
     let shape = [config.mixture.experts, backbone.hidden_size];
-    let weights = LossWeights {
-        load_balance: config.load_balance_weight,
-        z: config.z_loss_weight,
-    };
     mixture::build(
         &config.mixture,
         backbone,
-        weights,
+        config.loss_weights(),
         parameters,
-        |name, parameters| -> Box<dyn Router> {
-            let (weight, bias) = router_tensors(name, shape, parameters);
-            Box::new(SparseRouter {
+        |name, parameters| router(config, name, shape, parameters),
+    )
+}
+
+/// A router with its tensors under `name`.
+///
+/// # Shapes
+/// `shape` = [N, D]
+fn router(
+    config: &SparseMoaConfig,
+    name: &str,
+    shape: [i64; 2],
+    parameters: &mut Parameters,
+) -> Box<dyn Router> {
+    let (weight, bias) = router_tensors(name, shape, parameters);
+    match config.router {
+        SparseRouting::TokenChoice => Box::new(SparseRouter {
+            weight,
+            bias,
+            config: config.routing,
+        }),
+        SparseRouting::ExpertChoice => Box::new(ExpertChoiceRouter {
+            weight,
+            bias,
+            config: config.expert_choice,
+        }),
+        SparseRouting::Relu => {
+            let relu = config.relu;
+            let mut buffer =
+                |part: &str, value| parameters.buffer(format!("{name}.{part}"), &[], value);
+            Box::new(ReluRouter {
                 weight,
                 bias,
-                config: config.routing,
+                config: relu,
+                penalty: buffer("router_penalty", relu.initial_penalty),
+                activity: buffer("router_activity", relu.active / shape[0] as f64),
             })
-        },
-    )
+        }
+    }
 }
 
 impl Method for SparseMoaConfig {
