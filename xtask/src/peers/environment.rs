@@ -39,7 +39,7 @@ pub fn ensure(paths: &Paths) -> Result<PathBuf> {
 pub fn ensure_with(paths: &Paths, list: &str) -> Result<PathBuf> {
     let sources = sources(paths);
     let mut lists = Lists::of(&sources);
-    lists.others.push(sources.join(list));
+    lists.more.push(sources.join(list));
     ensure_lists(paths, &lists)
 }
 
@@ -64,21 +64,25 @@ fn ensure_lists(paths: &Paths, lists: &Lists) -> Result<PathBuf> {
 /// The lists of packages.
 struct Lists {
     torch: PathBuf,
-    others: Vec<PathBuf>,
+    others: PathBuf,
+    /// Lists that name everything themselves: their packages ask for torch, and
+    /// pip would add all its GPU libraries.
+    more: Vec<PathBuf>,
 }
 
 impl Lists {
     fn of(sources: &Path) -> Self {
         Self {
             torch: sources.join("torch.txt"),
-            others: vec![sources.join("requirements.txt")],
+            others: sources.join("requirements.txt"),
+            more: Vec::new(),
         }
     }
 
     /// Changes with the lists, so that each has an environment of its own.
     fn folder_name(&self) -> Result<String> {
-        let mut all = files::sha256(&self.torch)?;
-        for list in &self.others {
+        let mut all = files::sha256(&self.torch)? + &files::sha256(&self.others)?;
+        for list in &self.more {
             all += &files::sha256(list)?;
         }
         Ok(format!("peers-{}", &files::sha256_of(&all)[..12]))
@@ -103,8 +107,9 @@ fn make(folder: &Path, lists: &Lists) -> Result<()> {
     let pip = |words: &[&str], list: &Path| install(&python, folder, words, list);
     eprintln!("(pip will say that packages for GPUs are missing: they are left out on purpose)");
     pip(&["--no-deps"], &lists.torch)?;
-    for list in &lists.others {
-        pip(&[], list)?;
+    pip(&[], &lists.others)?;
+    for list in &lists.more {
+        pip(&["--no-deps"], list)?;
     }
     if let Err(error) = stubs::complete(&python) {
         eprintln!("{error:#}\ninstalling torch with everything it asks for (several GB)");
@@ -201,7 +206,7 @@ mod tests {
         }
         let mut lists = Lists::of(dir.path());
         let plain = lists.folder_name().expect("readable");
-        lists.others.push(dir.path().join("more.txt"));
+        lists.more.push(dir.path().join("more.txt"));
         assert_ne!(lists.folder_name().expect("readable"), plain);
     }
 
