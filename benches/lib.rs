@@ -1,6 +1,6 @@
 //! Criterion benchmarks: `cargo bench -p benches --bench frontend` (decode,
 //! resample, log-mel, whole files, streams) and `--bench routing` (every router, forward
-//! and backward). `peers/` holds the programs of `cargo xtask bench-peers`.
+//! and backward); `--example routing_memory` measures the memory of the latter. `peers/` holds the programs of `cargo xtask bench-peers`.
 //! This library makes the signals they share.
 
 #![forbid(unsafe_code)]
