@@ -55,6 +55,7 @@ impl Router for DenseRouter {
         let dispatcher = GatedDispatcher { gates, output };
         Ok(Routing {
             dispatcher: Box::new(dispatcher),
+            slots: None,
             metrics,
             losses,
         })

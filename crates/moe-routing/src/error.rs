@@ -140,6 +140,10 @@ pub enum RoutingError {
         problem: &'static str,
     },
 
+    /// libtorch could not mix the tokens.
+    #[error(transparent)]
+    Mix(#[from] soft_mix::MixError),
+
     /// Logits were given to a router that does not route by them.
     #[error("this router does not decide by logits alone; call route with the tokens")]
     NoLogits,

@@ -122,6 +122,7 @@ impl Router for ExpertChoiceRouter {
             .then(|| RouterMetrics::of_active(&gates, &gates));
         Ok(Routing {
             dispatcher: Box::new(GatedDispatcher { gates, output }),
+            slots: None,
             metrics,
             losses,
         })

@@ -34,10 +34,19 @@ impl MoaLayer {
         {
             return self.forward_joined(x, weight, bias, want);
         }
+        let want = RouteOptions {
+            slots: true,
+            ..want
+        };
         let routing = self.router.route(x, want)?;
-        let y = self
-            .bank
-            .apply(routing.dispatcher.as_ref(), x, want.train)?;
+        let dispatcher = routing.dispatcher.as_ref();
+        let y = match &routing.slots {
+            Some(slots) => {
+                let clips = dispatcher.clips();
+                dispatcher.combine(&self.bank.forward_slots(slots, clips, want.train)?)?
+            }
+            None => self.bank.apply(dispatcher, x, want.train)?,
+        };
         Ok(MoaOutput {
             y,
             metrics: routing.metrics,

@@ -161,6 +161,7 @@ impl Router for ReluRouter {
         });
         Ok(Routing {
             dispatcher: Box::new(GatedDispatcher { gates, output }),
+            slots: None,
             metrics,
             losses,
         })

@@ -12,6 +12,9 @@ pub struct RouteOptions<'a> {
     pub metrics: bool,
     /// Compute the auxiliary losses (of every router but the soft one).
     pub losses: bool,
+    /// Fill the slots along with the decision, where the router can do both in
+    /// one step at less cost (soft routing without a norm).
+    pub slots: bool,
     /// Training mode: noise of the router, dropout and batch statistics of the
     /// experts. `None` is evaluation. The default.
     pub train: Option<Train<'a>>,
@@ -21,6 +24,9 @@ pub struct RouteOptions<'a> {
 pub struct Routing {
     /// Carries the tokens to the experts and back.
     pub dispatcher: Box<dyn Dispatcher>,
+    /// The routed tokens in their slots [N, S, D], if asked for and made in one
+    /// step with the decision: what `dispatcher.dispatch` would give.
+    pub slots: Option<Tensor>,
     /// Use of the experts, if asked for.
     pub metrics: Option<RouterMetrics>,
     /// Losses to add to the task's loss, if asked for. Always `None` for soft

@@ -72,16 +72,20 @@ impl SoftRouter {
     /// # Errors
     /// When `x`, `phi` and `scale` do not fit together.
     pub fn weights(&self, x: &Tensor) -> Result<SoftWeights> {
-        let mix = self.mix(x, None)?;
-        let shape = [mix.batch, mix.tokens, mix.experts, mix.slots];
+        let operands = self.operands(x, None)?;
+        let [b, l, n, p] = operands.axes;
+        let logits = operands.logits();
+        let mix = operands.mix(&logits);
+        let shape = [b, l, n, p];
         Ok(SoftWeights {
-            logits: mix.logits.view(shape),
+            logits: logits.view(shape),
             dispatch: mix.dispatch.transpose(1, 2).reshape(shape),
             combine: mix.combine.view(shape),
         })
     }
 
-    fn mix(&self, x: &Tensor, train: Option<Train>) -> Result<Mix> {
+    /// What the logits are made of; `x` and the router fit together.
+    fn operands(&self, x: &Tensor, train: Option<Train>) -> Result<Operands> {
         let (tokens, phi) = (named("x", x), named("phi", &self.phi));
         let [b, l, d] = tokens.axes("[B, L, D]")?;
         let [width, n, p] = phi.axes("[D, N, P]")?;
@@ -101,38 +105,24 @@ impl SoftRouter {
 
         let kind = compute_kind(&[x, &self.phi]);
         let x = x.to_kind(kind);
-        // One row per slot: the layout in which a gradient is one fast product.
-        let vectors = self.slot_vectors(kind).reshape([d, n * p]);
-        let rows = vectors.transpose(0, 1).contiguous();
-        let logits = x.reshape([b * l, d]).mm(&rows.transpose(0, 1));
-        let logits = logits.view([b, l, n * p]);
-        // Dividing the logits by the tokens' norms is the same as normalising
-        // the tokens, and spares a second tensor of the size of x.
         let inverse = match self.norm {
             RouterNorm::Off => None,
             RouterNorm::Coded | RouterNorm::SoftMoe => {
                 Some((x.norm_scalaropt_dim(2, -1, true) + EPSILON).reciprocal())
             }
         };
-        let logits = match &inverse {
-            Some(inverse) => logits * inverse,
-            None => logits,
-        };
-        let logits = match train {
-            Some(train) if self.noise > 0.0 => {
-                &logits + train.normal_like("noise", &logits) * self.noise
-            }
-            _ => logits,
-        };
-        Ok(Mix {
-            dispatch: logits.transpose(1, 2).softmax(-1, None::<Kind>),
-            combine: logits.softmax(-1, None::<Kind>),
-            logits,
+        let vectors = self.slot_vectors(kind).reshape([d, n * p]);
+        let noise = train.filter(|_| self.noise > 0.0).map(|train| {
+            let like = Tensor::empty([b, l, n * p], (kind, x.device()));
+            train.normal_like("noise", &like) * self.noise
+        });
+        Ok(Operands {
+            x,
+            // The layout in which the gradient is one fast product.
+            rows: vectors.transpose(0, 1).contiguous(),
             inverse,
-            batch: b,
-            tokens: l,
-            experts: n,
-            slots: p,
+            noise,
+            axes: [b, l, n, p],
         })
     }
 
@@ -174,20 +164,26 @@ impl SoftRouter {
 
 impl Router for SoftRouter {
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing> {
-        let mix = self.mix(x, want.train)?;
-        let metrics = want.metrics.then(|| mix.metrics());
-        let dispatch = match (self.norm, &mix.inverse) {
+        let operands = self.operands(x, want.train)?;
+        let axes = operands.axes;
+        let mix = match (&operands.inverse, want.slots) {
+            (None, true) => operands.mix_and_fill()?,
+            _ => operands.mix(&operands.logits()),
+        };
+        let metrics = want.metrics.then(|| mix.metrics(axes));
+        let dispatch = match (self.norm, &operands.inverse) {
             (RouterNorm::Coded, Some(inverse)) => mix.dispatch * inverse.transpose(1, 2),
             _ => mix.dispatch,
         };
         let dispatcher = SoftDispatcher {
             dispatch,
             combine: mix.combine,
-            experts: mix.experts,
-            slots: mix.slots,
+            experts: axes[2],
+            slots: axes[3],
             output: x.kind(),
         };
         Ok(Routing {
+            slots: mix.filled.map(|slots| dispatcher.by_expert(&slots)),
             dispatcher: Box::new(dispatcher),
             metrics,
             losses: None,
@@ -195,29 +191,75 @@ impl Router for SoftRouter {
     }
 }
 
+/// What the logits are made of, in the kind of the arithmetic.
+struct Operands {
+    /// [B, L, D]
+    x: Tensor,
+    /// One vector for every slot [N·P, D].
+    rows: Tensor,
+    /// 1 / (‖x‖ + ε) [B, L, 1], if tokens are normalised.
+    inverse: Option<Tensor>,
+    /// [B, L, N·P], if noise is added.
+    noise: Option<Tensor>,
+    /// B, L, N, P
+    axes: [i64; 4],
+}
+
+impl Operands {
+    /// [B, L, N·P]
+    fn logits(&self) -> Tensor {
+        let [b, l, n, p] = self.axes;
+        let tokens = self.x.reshape([b * l, -1]);
+        let products = tokens.mm(&self.rows.transpose(0, 1));
+        let products = products.view([b, l, n * p]);
+        // Dividing the logits by the tokens' norms is the same as normalising
+        // the tokens, and spares a second tensor of the size of x.
+        let scaled = match &self.inverse {
+            Some(inverse) => products * inverse,
+            None => products,
+        };
+        match &self.noise {
+            Some(noise) => scaled + noise,
+            None => scaled,
+        }
+    }
+
+    fn mix(&self, logits: &Tensor) -> Mix {
+        Mix {
+            dispatch: logits.transpose(1, 2).softmax(-1, None::<Kind>),
+            combine: logits.softmax(-1, None::<Kind>),
+            filled: None,
+        }
+    }
+
+    /// Decision and slots in one step, without norms.
+    fn mix_and_fill(&self) -> Result<Mix> {
+        let mixed = soft_mix::mix(&self.x, &self.rows, self.noise.as_ref())?;
+        Ok(Mix {
+            dispatch: mixed.dispatch,
+            combine: mixed.combine,
+            filled: Some(mixed.slots),
+        })
+    }
+}
+
 /// Weights in the layout of the products: one row of tokens per slot and one
 /// row of slots per token.
 struct Mix {
-    logits: Tensor,
     /// [B, N·P, L]
     dispatch: Tensor,
     /// [B, L, N·P]
     combine: Tensor,
-    /// 1 / (‖x‖ + ε) [B, L, 1], if tokens are normalised.
-    inverse: Option<Tensor>,
-    batch: i64,
-    tokens: i64,
-    experts: i64,
-    slots: i64,
+    /// The tokens in the slots [B, N·P, D], if that was asked for.
+    filled: Option<Tensor>,
 }
 
 impl Mix {
-    fn metrics(&self) -> RouterMetrics {
-        let shape = [self.batch, self.tokens, self.experts, self.slots];
+    fn metrics(&self, axes: [i64; 4]) -> RouterMetrics {
         let shares = self
             .combine
             .detach()
-            .view(shape)
+            .view(axes)
             .sum_dim_intlist(-1, false, None::<Kind>);
         RouterMetrics {
             extremes: Some(extremes(&self.dispatch, &self.combine)),
@@ -237,19 +279,28 @@ struct SoftDispatcher {
     output: Kind,
 }
 
+impl SoftDispatcher {
+    /// [B, N·P, D] → [N, B·P, D]
+    fn by_expert(&self, slots: &Tensor) -> Tensor {
+        let size = slots.size();
+        let (b, d) = (size[0], size[2]);
+        let by_expert = slots.view([b, self.experts, self.slots, d]).transpose(0, 1);
+        by_expert.reshape([self.experts, b * self.slots, d])
+    }
+}
+
 impl Dispatcher for SoftDispatcher {
     fn dispatch(&self, x: &Tensor) -> Result<Tensor> {
         let (tokens, weights) = (
             named("x", x),
             named("the routed tokens' weights", &self.combine),
         );
-        let [b, l, d] = tokens.axes("[B, L, D]")?;
+        let [b, l, _] = tokens.axes("[B, L, D]")?;
         let fits = self.combine.size()[..2] == [b, l];
         tokens.agrees(fits, weights, "B and L must be those of the routed tokens")?;
         let kind = compute_kind(&[x, &self.dispatch]);
         let slots = self.dispatch.to_kind(kind).bmm(&x.to_kind(kind));
-        let by_expert = slots.view([b, self.experts, self.slots, d]).transpose(0, 1);
-        Ok(by_expert.reshape([self.experts, b * self.slots, d]))
+        Ok(self.by_expert(&slots))
     }
 
     fn combine(&self, y: &Tensor) -> Result<Tensor> {

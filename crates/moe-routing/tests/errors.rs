@@ -14,6 +14,7 @@ use tch::{Kind, Tensor};
 const ALL: RouteOptions = RouteOptions {
     metrics: true,
     losses: true,
+    slots: false,
     train: None,
 };
 

@@ -13,6 +13,7 @@ use tch::Tensor;
 const ALL: RouteOptions = RouteOptions {
     metrics: true,
     losses: true,
+    slots: false,
     train: None,
 };
 

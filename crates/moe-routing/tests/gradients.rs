@@ -15,6 +15,7 @@ use tch::Tensor;
 const WANT: RouteOptions = RouteOptions {
     metrics: false,
     losses: true,
+    slots: false,
     train: None,
 };
 const TRAINING: RouteOptions = RouteOptions {
@@ -317,6 +318,42 @@ fn moving_tokens_has_the_values_and_gradients_of_gating_all_experts() {
     let gated = gradients(&|t| probe(&run(t, false)), &at);
     for (a, b) in moved.iter().zip(&gated) {
         assert_close(a, b, 1e-11);
+    }
+}
+
+/// With noise, in training: decision and slots in one step, and one by one.
+#[test]
+fn soft_slots_filled_with_the_decision_have_the_values_and_gradients_of_dispatch() {
+    let mut at = vec![noise(&[2, 9, 16], 1.0), noise(&[16, 5, 2], 2.0)];
+    at.extend(tensors(bank(5, 16, 3, F64)));
+    let run = |t: &[Tensor], together: bool| {
+        let router = SoftRouter {
+            phi: t[1].shallow_clone(),
+            scale: None,
+            norm: RouterNorm::Off,
+            noise: 0.3,
+        };
+        let want = RouteOptions {
+            slots: together,
+            ..TRAINING
+        };
+        let routing = router.route(&t[0], want).expect("fitting shapes");
+        assert_eq!(routing.slots.is_some(), together);
+        let slots = match routing.slots {
+            Some(slots) => slots,
+            None => routing.dispatcher.dispatch(&t[0]).expect("fitting shapes"),
+        };
+        let outputs = bank_of(&t[2..]).forward_slots(&slots, Some(2), None);
+        let combined = routing
+            .dispatcher
+            .combine(&outputs.expect("fitting shapes"));
+        combined.expect("fitting shapes")
+    };
+    assert_close(&run(&at, true), &run(&at, false), 1e-13);
+    let together = gradients(&|t| probe(&run(t, true)), &at);
+    let apart = gradients(&|t| probe(&run(t, false)), &at);
+    for (a, b) in together.iter().zip(&apart) {
+        assert_close(a, b, 1e-12);
     }
 }
 

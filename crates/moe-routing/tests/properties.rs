@@ -16,6 +16,7 @@ use tch::{Kind, Tensor};
 const ALL: RouteOptions = RouteOptions {
     metrics: true,
     losses: true,
+    slots: false,
     train: None,
 };
 const NORMS: [RouterNorm; 3] = [RouterNorm::Off, RouterNorm::Coded, RouterNorm::SoftMoe];

@@ -18,6 +18,7 @@ use tch::{Kind, Tensor};
 const ALL: RouteOptions = RouteOptions {
     metrics: true,
     losses: true,
+    slots: false,
     train: None,
 };
 const TRAINING: RouteOptions = RouteOptions {

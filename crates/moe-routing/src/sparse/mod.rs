@@ -144,6 +144,7 @@ impl Router for SparseRouter {
         let dispatcher = SparseDispatcher::new(assignment, output);
         Ok(Routing {
             dispatcher: Box::new(dispatcher),
+            slots: None,
             metrics,
             losses,
         })

@@ -60,6 +60,7 @@ impl Mixture {
         let options = RouteOptions {
             metrics: false,
             losses: self.weights.any() && context.step.train,
+            slots: false,
             train: draws.train(),
         };
         let mixed = layer.forward(n, options)?;
