@@ -65,7 +65,7 @@ impl WrittenOut {
         let patches = image.conv2d(weight, Some(bias), stride, [0, 0], [1, 1], 1);
         let special = self.special.expand([CLIPS, -1, -1], false);
         let mut x = Tensor::cat(&[special, patches.flatten(2, 3).transpose(1, 2)], 1);
-        x = x + &self.positions;
+        x += &self.positions;
         for block in &self.blocks {
             x = &x + self.attention(block, &self.normalised(&x, &block.layernorms[0]));
             let n2 = self.normalised(&x, &block.layernorms[1]);

@@ -81,6 +81,22 @@ pub enum AdapterError {
         /// The tensor.
         name: String,
     },
+    /// A method that plain weights cannot express.
+    #[error(
+        "an adapter of the method {method} cannot be merged: {reason}; keep it as an adapter folder"
+    )]
+    NotMergeable {
+        /// Name of the method.
+        method: &'static str,
+        /// Why not.
+        reason: &'static str,
+    },
+    /// An adapter that `peft` has no form for.
+    #[error("the adapter cannot be written for peft: {reason}")]
+    NotForPeft {
+        /// Why not, and what can.
+        reason: String,
+    },
     /// Tensors that do not belong to the described method.
     #[error("{path}: tensor {name} {problem}; the file does not belong to this adapter_config.json, copy both from the same run", path = path.display())]
     Tensor {

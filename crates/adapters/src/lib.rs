@@ -38,18 +38,21 @@ mod error;
 mod folder;
 mod head;
 mod late;
+mod merge;
 mod methods;
 mod model;
 mod parameters;
 pub mod parity;
+mod peft;
 mod pool;
 mod serving;
 
 pub use compat::{AdapterInit, Compat};
 pub use counts::ParameterCounts;
 pub use error::AdapterError;
-pub use folder::{AdapterDescription, FORMAT_VERSION, load, load_beside, save};
+pub use folder::{AdapterDescription, FORMAT_VERSION, describe, load, load_beside, save};
 pub use head::Head;
+pub use merge::{Merged, merge};
 pub use methods::adapter::{AdapterConfig, Insertion, Position};
 pub use methods::dense_moa::DenseMoaConfig;
 pub use methods::lora::{LoraConfig, LoraScaling, LoraSet, LoraTarget, LoraTargets};
@@ -64,4 +67,5 @@ pub use methods::{
     Placement,
 };
 pub use model::{AdaptOptions, AdaptedModel, RecomputedPass};
+pub use peft::{PeftBase, export_peft};
 pub use serving::{AdapterSet, SharedPass};

@@ -206,6 +206,72 @@ fn what_the_user_says_outweighs_the_compat_mode() {
     assert_eq!(filled.mixture.add_twice, Some(true));
 }
 
+/// Every setting inside a method that the compat mode decides: where it is,
+/// and its values for `paper` and `fixed`.
+#[test]
+fn every_setting_of_the_compat_mode_is_filled_unless_given() {
+    let rows = [
+        (r#"{"method": "lora"}"#, "/init", "\"paper\"", "\"zero_up\""),
+        (r#"{"method": "ssf"}"#, "/init", "\"paper\"", "\"zero_up\""),
+        (
+            r#"{"method": "adapter"}"#,
+            "/init",
+            "\"paper\"",
+            "\"zero_up\"",
+        ),
+        (
+            r#"{"method": "adapter", "kind": {"convpass": {"use_convolution": null}}}"#,
+            "/kind/convpass/use_convolution",
+            "false",
+            "true",
+        ),
+        (
+            r#"{"method": "adapter", "kind": {"conformer": {"input_norm": null}}}"#,
+            "/kind/conformer/input_norm",
+            "\"unused\"",
+            "\"applied\"",
+        ),
+        (
+            r#"{"method": "adapter", "insertion": "sequential", "position": "after",
+                "residual": null}"#,
+            "/residual",
+            "true",
+            "false",
+        ),
+        (
+            r#"{"method": "adapter", "residual": true, "parallel_residual": null}"#,
+            "/parallel_residual",
+            "true",
+            "false",
+        ),
+        (
+            r#"{"method": "dense-moa", "mixture": {"add_twice": null}}"#,
+            "/mixture/add_twice",
+            "true",
+            "false",
+        ),
+        (
+            r#"{"method": "soft-moa", "mixture": {"init": null}}"#,
+            "/mixture/init",
+            "\"paper\"",
+            "\"zero_up\"",
+        ),
+    ];
+    for (json, place, paper, fixed) in rows {
+        let given: MethodConfig = serde_json::from_str(json).unwrap();
+        for (compat, expected) in [(Compat::Paper, paper), (Compat::Fixed, fixed)] {
+            let filled = given.clone().with_compat(compat);
+            let value = serde_json::to_value(&filled).unwrap();
+            let found = value.pointer(place).map(ToString::to_string);
+            assert_eq!(found.as_deref(), Some(expected), "{json}");
+            // What is there stays, whatever the other mode says.
+            for other in [Compat::Paper, Compat::Fixed] {
+                assert_eq!(filled.clone().with_compat(other), filled, "{json}");
+            }
+        }
+    }
+}
+
 #[test]
 fn an_unknown_method_or_field_is_named() {
     let error = MethodConfig::named("sof-moa").unwrap_err().to_string();

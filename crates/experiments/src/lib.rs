@@ -27,6 +27,7 @@
 pub mod atomic;
 pub mod bench;
 pub mod clips;
+pub mod conversion;
 pub mod data;
 pub mod device;
 pub mod environment;
@@ -48,3 +49,8 @@ mod toy;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The example of the page on files.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/files.md")]
+struct Files;

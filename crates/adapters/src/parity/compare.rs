@@ -33,8 +33,7 @@ impl Outcome {
     }
 
     fn check(&mut self, what: &str, error: f64, allowed: f64) {
-        // Written so that a NaN fails.
-        if !(error <= allowed) {
+        if error.is_nan() || error > allowed {
             self.problems
                 .push(format!("{what} off by {error:.1e}, allowed {allowed:.0e}"));
         }

@@ -92,7 +92,7 @@ fn row(file: &str, what: &str, allowed: f64, found: Result<f64>) -> Row {
 fn log_mel(tensors: &Tensors) -> Result<f64> {
     let fbank = Fbank::new(FbankConfig::default())?;
     let (mut largest, mut signals) = (0.0, 0);
-    for (name, _) in tensors {
+    for name in tensors.keys() {
         let Some(signal) = name.strip_suffix(".waveform") else {
             continue;
         };
@@ -127,7 +127,7 @@ fn log_mel(tensors: &Tensors) -> Result<f64> {
 /// Largest difference of the model's input, above the same noise.
 fn ast_input(tensors: &Tensors) -> Result<f64> {
     let (mut largest, mut inputs) = (0.0, 0);
-    for (name, _) in tensors {
+    for name in tensors.keys() {
         let Some((signal, length)) = name.split_once(".ast_input_") else {
             continue;
         };
@@ -159,7 +159,7 @@ fn ast_input(tensors: &Tensors) -> Result<f64> {
 /// Largest RMS of the difference in the pass band, relative to the reference.
 fn resampling(tensors: &Tensors) -> Result<f64> {
     let (mut largest, mut rates) = (0.0, 0);
-    for (name, _) in tensors {
+    for name in tensors.keys() {
         let Some((rate, _)) = name.split_once(".to_16000_") else {
             continue;
         };

@@ -48,7 +48,7 @@ impl Row {
 
     /// Notes a problem unless `error` is at most `allowed`; NaN is not.
     pub fn check(&mut self, what: &str, error: f64, allowed: f64) {
-        if !(error <= allowed) {
+        if error.is_nan() || error > allowed {
             self.problems
                 .push(format!("{what} off by {error:.1e}, allowed {allowed:.0e}"));
         }

@@ -166,3 +166,81 @@ impl Extension for Lora {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{LoraScaling, LoraTargets};
+    use ast_model::{Step, init};
+    use tch::Device;
+
+    fn tiny() -> Checkpoint {
+        let config = AstConfig {
+            hidden_size: 8,
+            num_attention_heads: 2,
+            intermediate_size: 12,
+            num_hidden_layers: 1,
+            max_length: 16,
+            ..AstConfig::base()
+        };
+        Checkpoint::random(&config, 4).unwrap()
+    }
+
+    fn drawn(name: &str, shape: &[i64]) -> Tensor {
+        init::normal(7, name, shape, 0.5)
+    }
+
+    /// With and without magnitudes, on a map that is not square.
+    #[test]
+    fn an_update_is_that_of_the_written_out_matrix() {
+        let checkpoint = tiny();
+        let map = Projection::Intermediate;
+        let frozen = |part: &str| {
+            let name = format!("encoder.layer.0.{}.{part}", map.module());
+            checkpoint.tensors()[&name].shallow_clone()
+        };
+        let (weight, bias) = (frozen("weight"), frozen("bias") + 0.3);
+        for dora in [false, true] {
+            let config = LoraConfig {
+                targets: LoraTargets::Each(vec![crate::LoraTarget::Intermediate]),
+                rank: crate::Bottleneck::Width(3),
+                alpha: 6.0,
+                scaling: LoraScaling::AlphaOverRank,
+                dora,
+                init: None,
+            };
+            let mut parameters = Parameters::new(1, Device::Cpu);
+            let mut lora = Lora::new(&config, &checkpoint, &mut parameters).unwrap();
+            let update = lora.blocks[0].get_mut(&map).unwrap();
+            if let Some(magnitude) = &mut update.magnitude {
+                magnitude.bias = bias.shallow_clone();
+            }
+            let (trained, _) = parameters.into_lists();
+            no_grad(|| {
+                for (name, tensor) in &trained {
+                    let _ = tensor.shallow_clone().g_add_(&drawn(name, &tensor.size()));
+                }
+            });
+            let update = &lora.blocks[0][&map];
+
+            let mut merged = &weight + update.up.matmul(&update.down) * 2.0;
+            if let Some(magnitude) = &update.magnitude {
+                let norms = merged.square().sum_dim_intlist(1, true, Kind::Float).sqrt();
+                merged = merged / norms * magnitude.m.unsqueeze(1);
+            }
+            let x = drawn("x", &[2, 5, 8]);
+            let expected = x.linear(&merged, Some(&bias));
+            let step = Step::evaluation();
+            let context = Context {
+                block: 0,
+                grid: None,
+                step: &step,
+            };
+            let plain = x.linear(&weight, Some(&bias));
+            let found = lora.project(&context, map, &x, plain).unwrap();
+            let error = (&found - &expected).abs().max().double_value(&[]);
+            assert!(error < 1e-5, "dora {dora}: {error}");
+            assert_eq!(trained.len(), if dora { 3 } else { 2 });
+        }
+    }
+}
