@@ -90,6 +90,9 @@ pub struct PeersArgs {
 pub enum Topic {
     /// The audio front end, with torchaudio and transformers.
     Fbank,
+    /// Adapters and merged checkpoints written here, loaded by peft and
+    /// transformers: equal logits.
+    Peft,
     /// Training and evaluation of Soft-MoA, with the AST of transformers.
     Step,
 }

@@ -50,7 +50,7 @@ mod serving;
 pub use compat::{AdapterInit, Compat};
 pub use counts::ParameterCounts;
 pub use error::AdapterError;
-pub use folder::{AdapterDescription, FORMAT_VERSION, load, load_beside, save};
+pub use folder::{AdapterDescription, FORMAT_VERSION, describe, load, load_beside, save};
 pub use head::Head;
 pub use merge::{Merged, merge};
 pub use methods::adapter::{AdapterConfig, Insertion, Position};

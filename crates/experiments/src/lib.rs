@@ -27,6 +27,7 @@
 pub mod atomic;
 pub mod bench;
 pub mod clips;
+pub mod conversion;
 pub mod data;
 pub mod device;
 pub mod environment;

@@ -17,7 +17,7 @@ use audio_frontend::CountedFrames;
 use clap::{Parser, Subcommand};
 use experiments::bench::{self, BenchOptions, Profile, STOP};
 use experiments::training::TrainingError;
-use experiments::{device, normalisation, parity};
+use experiments::{conversion, device, normalisation, parity};
 use indicatif::ProgressBar;
 use tch::Device;
 
@@ -35,6 +35,16 @@ enum Command {
     Bench(Bench),
     /// Compute mean and standard deviation of recordings, to normalise with.
     Stats(Stats),
+    /// Fold an adapter into the weights of its backbone.
+    Merge(Convert),
+    /// Write a LoRA adapter as Hugging Face peft reads it.
+    ExportPeft {
+        #[command(flatten)]
+        convert: Convert,
+        /// For ASTModel, without the head, instead of ASTForAudioClassification.
+        #[arg(long)]
+        encoder: bool,
+    },
     /// Compare front end, backbone and methods with golden numbers.
     Parity {
         /// Folder with frontend/ and models/.
@@ -75,6 +85,18 @@ struct Bench {
 }
 
 #[derive(clap::Args)]
+struct Convert {
+    /// Folder of the adapter.
+    adapter: PathBuf,
+    /// Folder of the checkpoint it was trained on.
+    #[arg(long)]
+    backbone: PathBuf,
+    /// New folder.
+    #[arg(long)]
+    out: PathBuf,
+}
+
+#[derive(clap::Args)]
 struct Stats {
     /// Sound files, and folders of them (WAV, AIFF, FLAC, Ogg Vorbis, MP3, AAC, M4A).
     #[arg(required = true)]
@@ -93,6 +115,10 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         Command::Bench(arguments) => run_bench(&arguments),
         Command::Stats(arguments) => run_stats(&arguments),
+        Command::Merge(paths) => {
+            conversion::merge_into(&paths.adapter, &paths.backbone, &paths.out).and_then(tell)
+        }
+        Command::ExportPeft { convert, encoder } => run_export(&convert, encoder),
         Command::Parity { golden } => run_parity(&golden),
         Command::ConvertDinov2 { onnx, out } => convert(&onnx, &out),
     };
@@ -180,6 +206,19 @@ fn run_stats(arguments: &Stats) -> Result<()> {
     std::io::stdout()
         .write_all(text.as_bytes())
         .context("cannot print the statistics")
+}
+
+fn run_export(paths: &Convert, encoder: bool) -> Result<()> {
+    let base = if encoder {
+        adapters::PeftBase::Encoder
+    } else {
+        adapters::PeftBase::Classifier
+    };
+    conversion::peft_into(&paths.adapter, &paths.backbone, &paths.out, base).and_then(tell)
+}
+
+fn tell(text: String) -> Result<()> {
+    writeln!(std::io::stdout(), "{text}").context("cannot print the result")
 }
 
 /// What `parity` found to differ.

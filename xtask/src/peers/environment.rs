@@ -32,7 +32,18 @@ pub fn sources(paths: &Paths) -> PathBuf {
 
 /// The interpreter of a whole environment, which is made if need be.
 pub fn ensure(paths: &Paths) -> Result<PathBuf> {
-    let lists = Lists::of(&sources(paths));
+    ensure_lists(paths, &Lists::of(&sources(paths)))
+}
+
+/// The same with the packages of one more list in [`sources`].
+pub fn ensure_with(paths: &Paths, list: &str) -> Result<PathBuf> {
+    let sources = sources(paths);
+    let mut lists = Lists::of(&sources);
+    lists.others.push(sources.join(list));
+    ensure_lists(paths, &lists)
+}
+
+fn ensure_lists(paths: &Paths, lists: &Lists) -> Result<PathBuf> {
     let name = lists.folder_name()?;
     let folder = paths.cache.join(&name);
     if folder.join(MARKER).is_file() {
@@ -45,29 +56,32 @@ pub fn ensure(paths: &Paths) -> Result<PathBuf> {
             std::fs::remove_dir_all(&folder)
                 .with_context(|| format!("cannot remove {}", folder.display()))?;
         }
-        make(&folder, &lists)?;
+        make(&folder, lists)?;
     }
     Ok(python_of(&folder))
 }
 
-/// The two lists of packages.
+/// The lists of packages.
 struct Lists {
     torch: PathBuf,
-    others: PathBuf,
+    others: Vec<PathBuf>,
 }
 
 impl Lists {
     fn of(sources: &Path) -> Self {
         Self {
             torch: sources.join("torch.txt"),
-            others: sources.join("requirements.txt"),
+            others: vec![sources.join("requirements.txt")],
         }
     }
 
     /// Changes with the lists, so that each has an environment of its own.
     fn folder_name(&self) -> Result<String> {
-        let both = files::sha256(&self.torch)? + &files::sha256(&self.others)?;
-        Ok(format!("peers-{}", &files::sha256_of(&both)[..12]))
+        let mut all = files::sha256(&self.torch)?;
+        for list in &self.others {
+            all += &files::sha256(list)?;
+        }
+        Ok(format!("peers-{}", &files::sha256_of(&all)[..12]))
     }
 }
 
@@ -89,7 +103,9 @@ fn make(folder: &Path, lists: &Lists) -> Result<()> {
     let pip = |words: &[&str], list: &Path| install(&python, folder, words, list);
     eprintln!("(pip will say that packages for GPUs are missing: they are left out on purpose)");
     pip(&["--no-deps"], &lists.torch)?;
-    pip(&[], &lists.others)?;
+    for list in &lists.others {
+        pip(&[], list)?;
+    }
     if let Err(error) = stubs::complete(&python) {
         eprintln!("{error:#}\ninstalling torch with everything it asks for (several GB)");
         disk::require(parent, FULL_SPACE, "torch with its libraries for GPUs")?;
@@ -175,6 +191,18 @@ mod tests {
         std::fs::write(dir.path().join("torch.txt"), torch).expect("written");
         std::fs::write(dir.path().join("requirements.txt"), others).expect("written");
         Lists::of(dir.path()).folder_name().expect("readable")
+    }
+
+    #[test]
+    fn one_more_list_means_another_folder() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        for name in ["torch.txt", "requirements.txt", "more.txt"] {
+            std::fs::write(dir.path().join(name), name).expect("written");
+        }
+        let mut lists = Lists::of(dir.path());
+        let plain = lists.folder_name().expect("readable");
+        lists.others.push(dir.path().join("more.txt"));
+        assert_ne!(lists.folder_name().expect("readable"), plain);
     }
 
     #[test]

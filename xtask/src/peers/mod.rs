@@ -8,6 +8,7 @@
 mod environment;
 mod fbank;
 mod machine;
+mod peft;
 mod spread;
 mod step;
 mod step_report;
@@ -22,6 +23,7 @@ use anyhow::Result;
 pub fn command(paths: &Paths, args: &PeersArgs) -> Result<()> {
     match args.topic {
         Topic::Fbank => fbank::run(paths, args),
+        Topic::Peft => peft::run(paths),
         Topic::Step => step::run(paths, args),
     }
 }

@@ -75,8 +75,12 @@ fn read(
     Ok((description, options, tensors))
 }
 
-/// The description that belongs to the weights of a folder.
-fn describe(folder: &Path) -> Result<AdapterDescription, AdapterError> {
+/// The description of an adapter folder, after a check that the weights are
+/// those it was saved with. It says which backbone to load.
+///
+/// # Errors
+/// A missing, damaged or newer description, or weights of another run.
+pub fn describe(folder: &Path) -> Result<AdapterDescription, AdapterError> {
     let path = folder.join(WEIGHTS);
     // Left by a save that was killed after it had renamed the weights.
     if let Ok(next) = Stored::read(&folder.join(NEXT_DESCRIPTION))

@@ -9,7 +9,7 @@ mod load;
 mod save;
 mod stored;
 
-pub use load::{load, load_beside};
+pub use load::{describe, load, load_beside};
 pub use save::save;
 
 /// Version of the folder's layout that [`save`] writes. [`load`] reads this and
