@@ -169,10 +169,21 @@ impl AdaptedModel {
     /// # Errors
     /// Features of another shape than the backbone takes.
     pub fn forward(&self, features: &Tensor, step: &Step) -> Result<Tensor, AdapterError> {
-        let tokens = self
-            .backbone
-            .forward(features, self.extension.as_ref(), step)?;
-        self.classify(&tokens)
+        self.classify(&self.tokens(features, step)?)
+    }
+
+    /// One vector per token: the final hidden states, with the method attached,
+    /// before pooling and head.
+    ///
+    /// # Shapes
+    /// `features` [B, T, F] → [B, L, D], f32; methods that add tokens have
+    /// more of them than the backbone.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn tokens(&self, features: &Tensor, step: &Step) -> Result<Tensor, AdapterError> {
+        let extension = self.extension.as_ref();
+        Ok(self.backbone.forward(features, extension, step)?)
     }
 
     /// A training step's forward pass that keeps only the input of each block;
