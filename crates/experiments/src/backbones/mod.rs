@@ -214,9 +214,9 @@ fn candidates(folder: &Path, description: &AdapterDescription, cache: &Path) -> 
 
 /// The checkpoint that the run beside an adapter was started with.
 fn of_run(adapter: &Path) -> Option<PathBuf> {
-    let run = adapter.parent()?.join("run.toml");
-    let table: toml::Table = toml::from_str(&fs::read_to_string(run).ok()?).ok()?;
-    let place = PathBuf::from(table.get("backbone_folder")?.as_str()?);
+    let run = adapter.parent()?.join("found.json");
+    let found: serde_json::Value = serde_json::from_str(&fs::read_to_string(run).ok()?).ok()?;
+    let place = PathBuf::from(found.get("backbone_folder")?.as_str()?);
     place.exists().then_some(place)
 }
 

@@ -40,7 +40,7 @@ pub(super) fn report(path: &Path) -> Result<Report> {
         b'1' => version_1(clips, frames, bins),
         b'2' => version_2(&mut file, clips, bins, &mut report)?,
         _ => {
-            report.problem("another version of this program wrote it; runs of this one compute the features again");
+            report.remark("another version of this program wrote it; runs of this one compute the features again");
             return Ok(report);
         }
     };
@@ -99,10 +99,14 @@ mod tests {
     }
 
     fn problems(bytes: &[u8]) -> Vec<String> {
+        inspected(bytes).problems
+    }
+
+    fn inspected(bytes: &[u8]) -> Report {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.features");
         std::fs::write(&path, bytes).unwrap();
-        report(&path).unwrap().problems
+        report(&path).unwrap()
     }
 
     #[test]
@@ -121,6 +125,6 @@ mod tests {
             let cut = problems(&whole[..whole.len() - 1]);
             assert!(cut[0].contains("damaged"), "{cut:?}");
         }
-        assert!(problems(&header(b'9', [1, 1, 1]))[0].contains("another version"));
+        assert!(inspected(&header(b'9', [1, 1, 1])).remarks[0].contains("another version"));
     }
 }

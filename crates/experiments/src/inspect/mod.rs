@@ -24,6 +24,8 @@ pub struct Report {
     pub kind: &'static str,
     /// Sizes, counts and settings, in the order of interest.
     pub facts: Facts,
+    /// What a user should know, though it can be used as it is.
+    pub remarks: Vec<String>,
     /// What is wrong, each with what to do about it; empty when nothing is.
     pub problems: Vec<String>,
 }
@@ -44,6 +46,7 @@ impl Report {
             path: path.to_owned(),
             kind,
             facts: Facts::default(),
+            remarks: Vec::new(),
             problems: Vec::new(),
         }
     }
@@ -52,17 +55,24 @@ impl Report {
         self.facts.0.push((name, value.into()));
     }
 
+    fn remark(&mut self, what: impl Into<String>) {
+        self.remarks.push(what.into());
+    }
+
     fn problem(&mut self, what: impl Into<String>) {
         self.problems.push(what.into());
     }
 
-    /// For people: a line a fact, then the problems.
+    /// For people: a line a fact, then what to know and what is wrong.
     pub fn text(&self) -> String {
         let mut text = format!("{}: {}\n", self.path.display(), self.kind);
         let width = self.facts.0.iter().map(|(name, _)| name.len()).max();
         for (name, value) in &self.facts.0 {
             let width = width.unwrap_or(0);
             text += &format!("  {name:width$}  {}\n", words(value));
+        }
+        for remark in &self.remarks {
+            text += &format!("  note: {remark}\n");
         }
         for problem in &self.problems {
             text += &format!("  problem: {problem}\n");

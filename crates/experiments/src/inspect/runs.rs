@@ -30,7 +30,7 @@ pub(super) fn benchmark(path: &Path) -> Result<Report> {
     report.fact("finished runs", whole);
     report.fact("unfinished runs", begun);
     if begun > 0 {
-        report.problem("give the same bench command again to make the missing runs");
+        report.remark("give the same bench command again to make the missing runs");
     }
     Ok(report)
 }
@@ -84,7 +84,7 @@ pub(super) fn run(path: &Path) -> Result<Report> {
     let finished = path.join("adapter").join(ADAPTER_FILE).is_file();
     report.fact("finished", json!(finished));
     if !finished {
-        report.problem("it is not finished; give the same train command again to go on");
+        report.remark("it is not finished; give the same train command again to go on");
     }
     Ok(report)
 }

@@ -81,22 +81,22 @@ pub(super) fn file(path: &Path) -> Result<Report> {
         decibels((level.squares / count).sqrt()),
     );
     if level.peak == 0.0 {
-        report.problem("it is silent; check the recording");
+        report.remark("it is silent; check the recording");
     }
     if level.clipped as f64 > 0.001 * count {
         let share = 100.0 * level.clipped as f64 / count;
-        report.problem(format!(
+        report.remark(format!(
             "{share:.1} % of its samples are at full scale: it is clipped; record it at a lower level"
         ));
     }
     let offset = level.sum / count;
     if offset.abs() > 0.05 {
-        report.problem(format!(
+        report.remark(format!(
             "its samples have a mean of {offset:.2}; remove the offset"
         ));
     }
     if level.rate < 16_000 {
-        report.problem(format!(
+        report.remark(format!(
             "at {} Hz it holds nothing above {} Hz, where backbones trained at 16 kHz expect sound",
             level.rate,
             level.rate / 2
@@ -141,13 +141,13 @@ fn judge(report: &mut Report, classes: &BTreeMap<&str, usize>, loose: usize) {
             "training needs a folder per class, at least two; or a manifest that names the labels",
         );
     } else if loose > 0 {
-        report.problem(format!(
+        report.remark(format!(
             "{loose} sound files lie outside the class folders and would not be used"
         ));
     }
     for (class, &count) in classes {
         if count < FEW {
-            report.problem(format!(
+            report.remark(format!(
                 "class {class} has {count} clips; results say little with fewer than {FEW}"
             ));
         }
@@ -156,7 +156,7 @@ fn judge(report: &mut Report, classes: &BTreeMap<&str, usize>, loose: usize) {
     if let (Some(&least), Some(&most)) = (least, most)
         && most > 10 * least
     {
-        report.problem(format!(
+        report.remark(format!(
             "the largest class has {most} clips, the smallest {least}; accuracy alone hides that, \
              look at the recall of each class"
         ));
@@ -193,6 +193,6 @@ fn lengths(report: &mut Report, sounds: &[(String, PathBuf)]) {
     }
     report.fact("sample rates", json!(rates));
     if silent > 0 {
-        report.problem(format!("{silent} files are silent; check the recordings"));
+        report.remark(format!("{silent} files are silent; check the recordings"));
     }
 }

@@ -14,6 +14,8 @@ use crate::front_end;
 /// What comes out for one window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Vectors {
+    /// Scores of the C classes before the softmax.
+    Logits,
     /// Probabilities of the C classes (softmax of the logits).
     Probabilities,
     /// One vector of width D: the final hidden states, pooled.
@@ -65,7 +67,7 @@ impl Encoder {
     /// When probabilities are asked for, or the weights do not fit the device.
     pub fn plain(backbone: &Checkpoint, options: &AdaptOptions, gives: Vectors) -> Result<Self> {
         ensure!(
-            gives != Vectors::Probabilities,
+            !matches!(gives, Vectors::Logits | Vectors::Probabilities),
             "a backbone alone knows no classes; name an adapter"
         );
         let bind = BindOptions {
@@ -137,6 +139,7 @@ impl Encoder {
     fn forward(&self, features: &Tensor) -> Result<Tensor> {
         let step = Step::evaluation();
         Ok(match (&self.model, self.gives) {
+            (Model::Adapted(model), Vectors::Logits) => model.forward(features, &step)?,
             (Model::Adapted(model), Vectors::Probabilities) => {
                 model.forward(features, &step)?.softmax(-1, Kind::Float)
             }
