@@ -114,6 +114,7 @@ impl worker::Cases for Cases {
 }
 
 fn main() -> Anything<()> {
+    experiments::device::keep_memory();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let mut cases = Cases::new(&arguments)?;
     let trained: usize = cases.model.trained().iter().map(|(_, t)| t.numel()).sum();

@@ -18,7 +18,7 @@ const MAX_TEXT_BYTES: u64 = 2_000_000;
 const UNSAFE_ALLOWED: [(&str, &str); 2] = [
     (
         "crates/experiments/src/lib.rs",
-        "loads libtorch_cuda.so at run time",
+        "loads libtorch_cuda.so at run time, sets glibc to keep memory",
     ),
     (
         "crates/packed-linear/src/lib.rs",

@@ -131,7 +131,12 @@ impl Linear {
         {
             return Ok(linear.forward_gelu(&x.to_kind(Kind::BFloat16))?);
         }
-        Ok(self.forward(x)?.gelu("none"))
+        let mut product = self.forward(x)?;
+        if product.requires_grad() {
+            return Ok(product.gelu("none"));
+        }
+        // Nothing else holds the product: its memory takes the result.
+        Ok(product.f_gelu_("none")?)
     }
 }
 

@@ -21,7 +21,7 @@
 //!
 //! It fetches nothing from the network: `cargo xtask data` does.
 
-#![deny(unsafe_code)] // `device` holds the one exception: loading CUDA
+#![deny(unsafe_code)] // `device` holds the exceptions: loading CUDA, settings of glibc
 #![warn(missing_docs)]
 
 pub mod atomic;

@@ -89,6 +89,7 @@ struct Stats {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    device::keep_memory();
     let result = match arguments.command {
         Command::Bench(arguments) => run_bench(&arguments),
         Command::Stats(arguments) => run_stats(&arguments),
