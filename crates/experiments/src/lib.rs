@@ -32,12 +32,16 @@ pub mod device;
 pub mod environment;
 pub mod evaluation;
 pub mod front_end;
+pub mod metrics;
 pub mod normalisation;
 pub mod optimiser;
 pub mod parity;
+pub mod prefetch;
 pub mod random;
 pub mod record;
 pub mod report;
+pub mod run_folder;
+pub mod signals;
 pub mod statistics;
 pub mod training;
 

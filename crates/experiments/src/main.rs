@@ -2,22 +2,21 @@
 //!
 //! Results go to stdout, everything else to stderr. Exit codes: 0 fine,
 //! 1 numbers differ (`parity`), 2 something the user can mend (the message says
-//! what), 130 stopped.
+//! what), 75 stopped by SIGTERM with everything saved, 130 by Ctrl-C.
 
 #![forbid(unsafe_code)]
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
 use ast_model::import::{ConvertOptions, dinov2};
 use audio_frontend::CountedFrames;
 use clap::{Parser, Subcommand};
-use experiments::bench::{self, BenchOptions, Profile, STOP};
+use experiments::bench::{self, BenchOptions, Profile};
 use experiments::training::TrainingError;
-use experiments::{device, normalisation, parity};
+use experiments::{device, normalisation, parity, signals};
 use indicatif::ProgressBar;
 use tch::Device;
 
@@ -72,6 +71,10 @@ struct Bench {
     /// cpu, cuda or cuda:INDEX.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Seconds between checkpoints, from which an interrupted run goes on; 0
+    /// for one after every step.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    checkpoint_every: f64,
 }
 
 #[derive(clap::Args)]
@@ -104,7 +107,8 @@ fn main() -> ExitCode {
         }
         Err(error) if was_stopped(&error) => {
             eprintln!("stopped; give the same command again to go on where it ended");
-            ExitCode::from(130)
+            let asked = signals::requested();
+            ExitCode::from(asked.map_or(signals::INTERRUPTED, |asked| asked.exit_code()))
         }
         Err(error) => {
             eprintln!("error: {error:#}");
@@ -123,7 +127,7 @@ fn was_stopped(error: &anyhow::Error) -> bool {
 }
 
 fn run_bench(arguments: &Bench) -> Result<()> {
-    stop_on_signals()?;
+    signals::listen().context("cannot listen for Ctrl-C")?;
     let profile = match &arguments.profile_file {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| {
@@ -146,6 +150,7 @@ fn run_bench(arguments: &Bench) -> Result<()> {
         device,
         device_name: device_name(device),
         command: format!("cargo xtask bench-all --profile {}", profile.name),
+        checkpoint_seconds: arguments.checkpoint_every,
     };
     let finished = bench::run(&profile, &options)?;
     std::io::stdout()
@@ -214,18 +219,6 @@ fn device_name(device: Device) -> String {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
     }
-}
-
-/// The first Ctrl-C (or SIGTERM) ends the benchmark after the current step,
-/// the second at once.
-fn stop_on_signals() -> Result<()> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping; once more to stop at once");
-    })
-    .context("cannot listen for Ctrl-C")
 }
 
 fn convert(onnx: &std::path::Path, out: &std::path::Path) -> Result<()> {
