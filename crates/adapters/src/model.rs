@@ -207,6 +207,16 @@ impl AdaptedModel {
         Ok(RecomputedPass { pass, logits })
     }
 
+    /// Backbone, method, head and pooling.
+    pub(crate) fn parts(&self) -> (&AstModel, &dyn Extension, &HeadModule, Pool) {
+        (
+            &self.backbone,
+            self.extension.as_ref(),
+            &self.head,
+            self.pool,
+        )
+    }
+
     /// [B, L, D] → [B, C]
     fn classify(&self, tokens: &Tensor) -> Result<Tensor, AdapterError> {
         Ok(self.head.forward(&self.pool.pool(tokens))?)
@@ -234,6 +244,12 @@ impl AdaptedModel {
     /// method and of the head. All are f32 leaves that require gradients.
     pub fn trained(&self) -> &[(String, Tensor)] {
         &self.trained
+    }
+
+    /// How many of the first of [`trained`](Self::trained) are the backbone's
+    /// own; those of the method and the head follow.
+    pub fn trained_in_backbone(&self) -> usize {
+        self.backbone.trained().len()
     }
 
     /// Every tensor of the method that changes in training without being

@@ -196,9 +196,6 @@ fn config(
         precision,
         patchout: profile.patchout,
         training: TrainingConfig {
-            epochs: task.spec.epochs.unwrap_or(defaults.epochs),
-            batch: task.spec.batch.unwrap_or(defaults.batch),
-            learning_rate: method.learning_rate,
             adamw: profile.adamw.clone(),
             selection: match profile.compat {
                 Compat::Paper => Selection::Last,
@@ -206,7 +203,12 @@ fn config(
             },
             augmentation: task.spec.augmentation.clone(),
             activation_checkpointing: profile.activation_checkpointing,
-            seed: random::run_seed(seed, &task.spec.name, fold),
+            ..TrainingConfig::new(
+                task.spec.epochs.unwrap_or(defaults.epochs),
+                task.spec.batch.unwrap_or(defaults.batch),
+                method.learning_rate,
+                random::run_seed(seed, &task.spec.name, fold),
+            )
         },
         seed,
         fold,

@@ -1,11 +1,10 @@
 //! `soft-moa bench`.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
 
 use anyhow::{Context, Result, bail};
-use experiments::bench::{self, BenchOptions, Profile, STOP};
-use experiments::device;
+use experiments::bench::{self, BenchOptions, Profile};
+use experiments::{device, signals};
 use tch::Device;
 
 use super::output::{self, Output};
@@ -30,11 +29,15 @@ pub struct Bench {
     /// cpu, cuda or cuda:INDEX.
     #[arg(long, default_value = "cpu")]
     device: String,
+    /// Seconds between checkpoints, from which an interrupted run goes on; 0
+    /// for one after every step.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+    checkpoint_every: f64,
 }
 
 /// Runs what is missing of a profile and prints the table, or `results.json`.
 pub fn run(arguments: &Bench, output: &Output) -> Result<()> {
-    stop_on_signals()?;
+    signals::listen().context("cannot listen for Ctrl-C")?;
     let profile = match &arguments.profile_file {
         Some(path) => {
             let text = std::fs::read_to_string(path).with_context(|| {
@@ -57,6 +60,7 @@ pub fn run(arguments: &Bench, output: &Output) -> Result<()> {
         device,
         device_name: device_name(device),
         command: format!("cargo xtask bench-all --profile {}", profile.name),
+        checkpoint_seconds: arguments.checkpoint_every,
     };
     let finished = bench::run(&profile, &options)?;
     if output.json() {
@@ -82,16 +86,4 @@ fn device_name(device: Device) -> String {
         Device::Cuda(index) => format!("cuda:{index}"),
         _ => "cpu".to_owned(),
     }
-}
-
-/// The first Ctrl-C (or SIGTERM) ends the benchmark after the current step,
-/// the second at once.
-fn stop_on_signals() -> Result<()> {
-    ctrlc::set_handler(|| {
-        if STOP.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping; once more to stop at once");
-    })
-    .context("cannot listen for Ctrl-C")
 }

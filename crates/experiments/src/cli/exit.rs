@@ -11,6 +11,7 @@
 use std::io;
 use std::process::ExitCode;
 
+use experiments::signals;
 use experiments::training::TrainingError;
 
 /// What `parity` found to differ.
@@ -33,7 +34,8 @@ pub fn code(result: anyhow::Result<()>) -> ExitCode {
     }
     if was_stopped(&error) {
         eprintln!("stopped; give the same command again to go on where it ended");
-        return ExitCode::from(130);
+        let asked = signals::requested();
+        return ExitCode::from(asked.map_or(signals::INTERRUPTED, |asked| asked.exit_code()));
     }
     eprintln!("error: {error:#}");
     ExitCode::from(2)

@@ -4,6 +4,7 @@ mod bench;
 mod convert;
 mod doctor;
 mod embed;
+mod eval;
 mod exit;
 mod fetch;
 mod inspect;
@@ -13,6 +14,7 @@ mod places;
 mod predict;
 mod sounds;
 mod stats;
+mod train;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,10 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Train an adapter on a folder of sounds.
+    Train(train::Train),
+    /// Measure an adapter on labelled sounds.
+    Eval(eval::Eval),
     /// Say which sounds files, folders or standard input hold.
     Predict(predict::Predict),
     /// Turn sounds into vectors for other programs.
@@ -68,6 +74,8 @@ pub fn main() -> ExitCode {
 
 fn run(command: &Command, output: &Output) -> Result<()> {
     match command {
+        Command::Train(arguments) => train::run(arguments, output),
+        Command::Eval(arguments) => eval::run(arguments, output),
         Command::Predict(arguments) => predict::run(arguments, output),
         Command::Embed(arguments) => embed::run(arguments, output),
         Command::Fetch(arguments) => fetch::run(arguments, output),

@@ -14,7 +14,7 @@ mod manifest;
 mod scan;
 mod split;
 pub mod synthetic;
-mod toml_error;
+pub(crate) mod toml_error;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -81,6 +81,18 @@ impl Dataset {
             sounds: Sounds::Files,
             hashes: OnceLock::new(),
         })
+    }
+
+    /// The given clips, sorted by relative path, whose labels are classes of
+    /// `manifest`.
+    pub(crate) fn with_clips(manifest: Manifest, clips: Vec<Clip>, root: &Path) -> Self {
+        Self {
+            manifest,
+            clips,
+            root: root.to_path_buf(),
+            sounds: Sounds::Files,
+            hashes: OnceLock::new(),
+        }
     }
 
     /// Number of classes C.
