@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use ast_model::Checkpoint;
+use ast_model::{AstConfig, Checkpoint};
 use serde_json::Value;
 use support::adapter::{program, shape};
 use support::{Outcome, run};
@@ -54,7 +54,12 @@ impl User {
                 recording(&user.folder.path().join(name), class, take);
             }
         }
-        let backbone = Checkpoint::random(&shape(), 1).unwrap();
+        // Soft-MoA makes bottlenecks of 1/128 of the width.
+        let shape = AstConfig {
+            hidden_size: 128,
+            ..shape()
+        };
+        let backbone = Checkpoint::random(&shape, 1).unwrap();
         let place = user.folder.path().join("cache/backbones/tiny");
         backbone.save(&place).unwrap();
         user
@@ -93,7 +98,7 @@ fn a_new_user_comes_from_two_folders_of_recordings_to_predictions() {
     let told = &outcome.stderr;
     for words in [
         "classes    2: chirp, noise",
-        "clips      16 to train, 2 to validate, 2 to test on",
+        "clips      12 to train, 4 to validate, 4 to test on",
         // 48 frames hold half a second.
         "length     48 frames",
         "backbone   tiny, 2 blocks",

@@ -13,7 +13,7 @@ use toml::{Table, Value};
 use super::sounds::{self, Layout, Opened, absolute};
 use super::{RunConfig, lengths};
 use crate::data::{Dataset, Split};
-use crate::training::TrainingConfig;
+use crate::training::{Selection, TrainingConfig};
 use crate::{backbones, front_end};
 
 /// The authors' seed.
@@ -21,6 +21,9 @@ pub(super) const SEED: u64 = 10;
 
 /// Clips that all epochs together should show the model.
 const CLIPS_TO_SEE: usize = 8000;
+
+/// Epochs without a lower validation loss after which a run ends.
+const PATIENCE: usize = 10;
 
 /// What was found on the way to a plan: `found.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,8 +77,8 @@ impl Plan {
     /// - parts that keep the shares of the classes, or those the data name;
     /// - batches of an eighth of the training clips, from 4 to 32, and so many
     ///   epochs that about 8,000 clips are seen, from 10 to 50;
-    /// - the paper's learning rate for the method, and the best epoch by
-    ///   validation.
+    /// - the paper's learning rate for the method, and the epoch with the lowest
+    ///   validation loss; a run ends after 10 epochs without a lower one.
     ///
     /// # Errors
     /// Sounds, backbone or settings that cannot be used.
@@ -195,7 +198,13 @@ fn named(name: &str) -> String {
 fn usual_training(method: &MethodConfig, clips: usize, seed: u64) -> TrainingConfig {
     let batch = (clips / 8).clamp(4, 32);
     let epochs = CLIPS_TO_SEE.div_ceil(clips.max(1)).clamp(10, 50);
-    TrainingConfig::new(epochs, batch, learning_rate(method), seed)
+    TrainingConfig {
+        // A handful of validation clips are soon all right; their loss still
+        // tells epochs apart.
+        selection: Selection::BestLoss,
+        patience: Some(PATIENCE),
+        ..TrainingConfig::new(epochs, batch, learning_rate(method), seed)
+    }
 }
 
 /// The authors' rates (Cappellazzo et al. 2024, arXiv 2402.00828, and
