@@ -7,6 +7,8 @@ use ndarray::{ArrayViewMut2, s};
 use serde::{Deserialize, Serialize};
 use tch::{Device, Tensor};
 
+use crate::data::Features;
+
 /// Random changes of training clips, each a pure function of (seed, epoch,
 /// sample). All off by default.
 ///
@@ -66,10 +68,19 @@ pub struct Augmented<'a> {
     pub epoch: usize,
 }
 
+/// Where the features of clips are.
+#[derive(Debug)]
+enum Store {
+    /// One row-major block [clips, T, F].
+    Block(Vec<f32>),
+    /// In memory or in a mapped file, padded when read.
+    Features(Features),
+}
+
 /// Features [clips, T, F] and labels [clips].
 #[derive(Debug)]
 pub struct Clips {
-    features: Vec<f32>,
+    store: Store,
     labels: Vec<i64>,
     frames: usize,
     bins: usize,
@@ -91,8 +102,36 @@ impl Clips {
         device: Device,
     ) -> Option<Self> {
         let fits = features.len() == labels.len() * frames * bins;
-        fits.then_some(Clips {
-            features,
+        fits.then_some(Self::with_store(
+            Store::Block(features),
+            labels,
+            [frames, bins],
+            device,
+        ))
+    }
+
+    /// The features of a data set, read clip by clip when a batch is made, and
+    /// the device that batches shall be on. `None` when there is not one label
+    /// per clip.
+    pub fn from_features(features: Features, labels: Vec<i64>, device: Device) -> Option<Self> {
+        let shape = [features.max_length(), features.bins()];
+        let fits = features.clips() == labels.len();
+        fits.then_some(Self::with_store(
+            Store::Features(features),
+            labels,
+            shape,
+            device,
+        ))
+    }
+
+    fn with_store(
+        store: Store,
+        labels: Vec<i64>,
+        [frames, bins]: [usize; 2],
+        device: Device,
+    ) -> Self {
+        Clips {
+            store,
             labels,
             frames,
             bins,
@@ -102,7 +141,7 @@ impl Clips {
                 ..FbankConfig::default()
             },
             ast: AstConfig::default(),
-        })
+        }
     }
 
     /// Says with which filter bank the features were computed, so that a warp
@@ -128,7 +167,7 @@ impl Clips {
     pub fn batch(&self, indices: &[usize]) -> (Tensor, Tensor) {
         let mut block = Vec::with_capacity(indices.len() * self.row());
         for &index in indices {
-            block.extend_from_slice(self.clip(index));
+            self.append(index, &mut block);
         }
         self.tensors(&block, indices)
     }
@@ -151,7 +190,7 @@ impl Clips {
         let mut block = Vec::with_capacity(indices.len() * self.row());
         for &index in indices {
             let start = block.len();
-            block.extend_from_slice(self.clip(index));
+            self.append(index, &mut block);
             let shape = (self.frames, self.bins);
             let Ok(mut clip) = ArrayViewMut2::from_shape(shape, &mut block[start..]) else {
                 continue; // cannot be: the row has exactly T · F values
@@ -211,8 +250,18 @@ impl Clips {
         self.frames * self.bins
     }
 
-    fn clip(&self, index: usize) -> &[f32] {
-        &self.features[index * self.row()..][..self.row()]
+    /// Appends the features of one clip, [T, F], to `block`.
+    fn append(&self, index: usize, block: &mut Vec<f32>) {
+        match &self.store {
+            Store::Block(features) => {
+                block.extend_from_slice(&features[index * self.row()..][..self.row()]);
+            }
+            Store::Features(features) => {
+                let start = block.len();
+                block.resize(start + self.row(), 0.0);
+                features.read(index, &mut block[start..]);
+            }
+        }
     }
 
     fn tensors(&self, block: &[f32], indices: &[usize]) -> (Tensor, Tensor) {
