@@ -3,6 +3,8 @@
 use audio_frontend::{AstConfig, FbankConfig};
 use tch::Device;
 
+use crate::data::Features;
+
 mod augmentation;
 mod batches;
 
@@ -10,10 +12,19 @@ pub(crate) use augmentation::is_default;
 pub use augmentation::{Augmentation, Augmented};
 pub use batches::{Batch, Labels, Recipe};
 
+/// Where the features of clips are.
+#[derive(Debug)]
+enum Store {
+    /// One row-major block [clips, T, F].
+    Block(Vec<f32>),
+    /// In memory or in a mapped file, padded when read.
+    Features(Features),
+}
+
 /// Features [clips, T, F] and labels [clips].
 #[derive(Debug)]
 pub struct Clips {
-    features: Vec<f32>,
+    store: Store,
     pub(crate) labels: Vec<i64>,
     pub(crate) targets: Option<MultiHot>,
     pub(crate) frames: usize,
@@ -43,8 +54,36 @@ impl Clips {
         device: Device,
     ) -> Option<Self> {
         let fits = features.len() == labels.len() * frames * bins;
-        fits.then_some(Clips {
-            features,
+        fits.then_some(Self::with_store(
+            Store::Block(features),
+            labels,
+            [frames, bins],
+            device,
+        ))
+    }
+
+    /// The features of a data set, read clip by clip when a batch is made, and
+    /// the device that batches shall be on. `None` when there is not one label
+    /// per clip.
+    pub fn from_features(features: Features, labels: Vec<i64>, device: Device) -> Option<Self> {
+        let shape = [features.max_length(), features.bins()];
+        let fits = features.clips() == labels.len();
+        fits.then_some(Self::with_store(
+            Store::Features(features),
+            labels,
+            shape,
+            device,
+        ))
+    }
+
+    fn with_store(
+        store: Store,
+        labels: Vec<i64>,
+        [frames, bins]: [usize; 2],
+        device: Device,
+    ) -> Self {
+        Clips {
+            store,
             labels,
             targets: None,
             frames,
@@ -55,7 +94,7 @@ impl Clips {
                 ..FbankConfig::default()
             },
             ast: AstConfig::default(),
-        })
+        }
     }
 
     /// Says with which filter bank the features were computed, so that a warp
@@ -104,7 +143,12 @@ impl Clips {
 
     /// Copies the features of one clip into a block of T · F values.
     pub(crate) fn read(&self, index: usize, into: &mut [f32]) {
-        into.copy_from_slice(&self.features[index * self.row()..][..self.row()]);
+        match &self.store {
+            Store::Block(features) => {
+                into.copy_from_slice(&features[index * self.row()..][..self.row()]);
+            }
+            Store::Features(features) => features.read(index, into),
+        }
     }
 }
 

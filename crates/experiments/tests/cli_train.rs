@@ -252,7 +252,7 @@ fn what_cannot_be_trained_on_is_refused_with_the_reason() {
     user.run(&["train", "--data", "nowhere"])
         .refused(&["check the path"]);
     user.run(&["train", "--data", "recordings/noise"])
-        .refused(&["has 0 classes", "a folder per class"]);
+        .refused(&["0 sub-folders", "at least two classes"]);
     user.run(&["train", "--data", "recordings", "--method", "soft-mao"])
         .refused(&["soft-moa"]);
     user.write("recordings/noise/bad.wav", "no sound");

@@ -2,11 +2,15 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use comfy_table::{CellAlignment, ContentLineStyle, LineStyle, Table, TableStyle};
+use experiments::clips::Clips;
+use experiments::data::FeatureOptions;
+use experiments::evaluation::measure;
 use experiments::finetune::{self, RunConfig};
-use experiments::metrics::{Metrics, Scores};
-use experiments::predictor::{self, Encoder, Event, Sound, Vectors};
+use experiments::metrics::Metrics;
+use experiments::predictor;
+use experiments::training::Objective;
 use serde_json::json;
 
 use super::output::{self, Output};
@@ -32,108 +36,51 @@ pub struct Eval {
 }
 
 /// Prints accuracy, macro F1, the figures of every class and who is taken for
-/// whom. A clip is judged by its first window, as in training.
+/// whom. A clip is judged as in training: by what the model's length holds.
 pub fn run(arguments: &Eval, output: &Output) -> Result<()> {
     let (folder, description, fitting) = arguments.backbone.adapter(&arguments.adapter)?;
     let labels = &description.labels;
-    let (clips, data_labels) = clips(arguments)?;
-    let classes = data_labels
-        .iter()
-        .map(|name| match labels.iter().position(|label| label == name) {
-            Some(class) => Ok(class as i64),
-            None => bail!(
-                "the adapter knows no class {name}; it knows {}",
-                labels.join(", ")
-            ),
-        })
-        .collect::<Result<Vec<i64>>>()?;
-    let options = arguments.device.adapt()?;
-    let gives = Vectors::Logits;
-    let encoder = Encoder::adapted(&folder, &fitting.checkpoint, &options, gives)?;
-    let extractor = encoder.front_end(Some(&description))?;
-    // One window a clip: what lies behind it is skipped.
-    let windows = audio_frontend::WindowConfig {
-        hop: Some(1_000_000),
-        ..audio_frontend::WindowConfig::default()
-    };
-    let sounds: Vec<Sound> = clips
-        .iter()
-        .map(|(path, _)| Sound::File(path.clone()))
-        .collect();
-    let mut scores = Scores {
-        classes: labels.len(),
-        logits: Vec::new(),
-        labels: Vec::new(),
-        targets: None,
-    };
-    let mut failed = 0;
-    let bar = output::bar(sounds.len() as u64, "clips");
-    predictor::run(
-        &encoder,
-        &extractor,
-        &windows,
-        sounds,
-        arguments.batch,
-        &mut |event| {
-            match event {
-                Event::Window {
-                    sound,
-                    start,
-                    values,
-                    ..
-                } if start == 0.0 => {
-                    scores.logits.extend(values);
-                    scores.labels.push(classes[clips[sound].1]);
-                }
-                Event::Window { .. } => {}
-                Event::Finished { .. } => bar.inc(1),
-                Event::Failed { error, .. } => {
-                    failed += 1;
-                    bar.suspend(|| eprintln!("error: {error}"));
-                }
-            }
-            Ok(())
-        },
-    )?;
-    bar.finish_and_clear();
-    let metrics = Metrics::of(&scores);
-    let value = json!({ "labels": labels, "metrics": metrics, "failed": failed });
-    output.result(&value, || text(labels, &metrics))?;
-    ensure!(
-        failed == 0,
-        "{failed} clips could not be read; the lines above say why"
-    );
-    Ok(())
-}
-
-/// Files and the index of their class, and the names of the classes.
-fn clips(arguments: &Eval) -> Result<(Vec<(PathBuf, usize)>, Vec<String>)> {
-    let config = RunConfig {
+    let opened = finetune::open(&RunConfig {
         data: Some(arguments.data.clone()),
         ..RunConfig::default()
+    })?;
+    let mut dataset = opened.dataset;
+    let part = match arguments.part.as_deref() {
+        None => None,
+        Some("train") => Some(opened.split.train),
+        Some("validation") => Some(opened.split.validation),
+        Some("test") => Some(opened.split.test),
+        Some(part) => bail!("--part {part}: name train, validation or test"),
     };
-    let finetune::Opened { dataset, split, .. } = finetune::open(&config)?;
-    let names = dataset
-        .manifest
-        .class_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    let all = 0..dataset.clips.len();
-    let chosen: Vec<usize> = match arguments.part.as_deref() {
-        None => all.collect(),
-        Some(part) => match part {
-            "train" => split.train,
-            "validation" => split.validation,
-            "test" => split.test,
-            _ => bail!("--part {part}: name train, validation or test"),
-        },
+    if let Some(part) = part {
+        dataset.keep(&part);
+    }
+    let known = |name: &&str| match labels.iter().position(|label| label == name) {
+        Some(class) => Ok(class as i64),
+        None => {
+            let known = labels.join(", ");
+            bail!("the adapter knows no class {name}; it knows {known}")
+        }
     };
-    let clip = |index: usize| {
-        let clip = &dataset.clips[index];
-        (clip.path.clone(), clip.label)
-    };
-    Ok((chosen.into_iter().map(clip).collect(), names))
+    let names = dataset.manifest.class_names();
+    let classes = names.iter().map(known).collect::<Result<Vec<i64>>>()?;
+    let options = arguments.device.adapt()?;
+    let (model, _) = adapters::load(&folder, &fitting.checkpoint, &options)?;
+    let mut front_end = predictor::front_end_of(&description)?;
+    front_end.ast.max_length = model.config().max_length as usize;
+    let extractor = audio_frontend::Extractor::new(front_end)?;
+    let bar = output::bar(dataset.clips.len() as u64, "clips");
+    let on_done = |done: usize, _: usize| bar.set_position(done as u64);
+    let (features, _) = dataset.features(&extractor, FeatureOptions::default(), &on_done)?;
+    bar.finish_and_clear();
+    let wanted = dataset.clips.iter().map(|clip| classes[clip.label]);
+    let clips = Clips::from_features(features, wanted.collect(), options.device)
+        .context("the features do not belong to the clips")?;
+    let all: Vec<usize> = (0..clips.len()).collect();
+    let objective = Objective::CrossEntropy;
+    let (loss, metrics) = measure(&model, &clips, &all, arguments.batch, objective)?;
+    let value = json!({ "labels": labels, "loss": loss, "metrics": metrics });
+    output.result(&value, || text(labels, &metrics))
 }
 
 fn text(labels: &[String], metrics: &Metrics) -> String {

@@ -52,7 +52,7 @@ pub struct Train {
     /// Seed of everything that is drawn.
     #[arg(long)]
     seed: Option<u64>,
-    /// Column or group no value of which may be in two parts, such as speaker.
+    /// Column of a table no value of which may be in two parts.
     #[arg(long)]
     group: Option<String>,
     /// Any other setting, as in the file: --set training.clip_norm=1.0
@@ -171,6 +171,9 @@ fn say_plan(plan: &Plan, out: &std::path::Path) {
     );
     eprintln!("labels     {}", plan.layout.labels);
     eprintln!("parts      {}", plan.layout.split);
+    if !plan.layout.caveat.is_empty() {
+        eprintln!("           {}", plan.layout.caveat);
+    }
     eprintln!("clips      {train} to train, {validation} to validate, {test} to test on");
     eprintln!("length     {frames} frames, {:.2} s", frames as f64 / 100.0);
     eprintln!("backbone   {}", plan.backbone);

@@ -46,7 +46,7 @@ pub(crate) fn nearest(field: &str, known: &[String]) -> Option<String> {
 }
 
 /// Levenshtein distance: insertions, deletions and replacements of characters.
-fn edit_distance(a: &str, b: &str) -> usize {
+pub(super) fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

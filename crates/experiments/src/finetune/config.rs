@@ -17,7 +17,7 @@ use crate::data::toml_error::{line_of, nearest, unknown_field};
 pub struct RunConfig {
     /// A folder with a folder per class, or a CSV, TSV or JSON-lines file with
     /// the columns `path` and `label` (and, if there are, `start`, `end`,
-    /// `split`, `group`, `speaker`).
+    /// `split`, `fold`, `speaker`, `group`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
     /// Name of a method, or a table with its settings:
@@ -57,15 +57,13 @@ pub struct RunConfig {
     /// 0.15.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub test: Option<f64>,
-    /// Group no value of which may be in two parts: a column of the table, or
-    /// a named group of `pattern`. Default `group` or `speaker` where there is
-    /// such a column; in folders of folders the inner folder.
+    /// Column of a table no value of which may be in two parts. Default
+    /// `speaker` or `group` where there is such a column.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<String>,
-    /// Regular expression over the path of a file below the data folder, with
-    /// the named group `class`. Default: the first folder is the class.
+    /// Which fold is tested, from 0, where the data have folds. Default 0.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub pattern: Option<String>,
+    pub fold: Option<usize>,
     /// Seed of split, initial values, order and dropout. Default 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
@@ -116,7 +114,7 @@ impl RunConfig {
         take(&mut self.validation, over.validation);
         take(&mut self.test, over.test);
         take(&mut self.group, over.group);
-        take(&mut self.pattern, over.pattern);
+        take(&mut self.fold, over.fold);
         take(&mut self.seed, over.seed);
         self.training.extend(over.training);
         self

@@ -3,7 +3,7 @@
 use audio_frontend::{AudioReader, DecodeConfig, Error};
 use rayon::prelude::*;
 
-use crate::data::Clip;
+use crate::data::{Clip, Segment};
 
 /// Most clips that are decoded to find out about all.
 const LOOKED_AT: usize = 1000;
@@ -47,5 +47,9 @@ fn length(clip: &Clip) -> Result<f64, Error> {
     while let Some(block) = reader.next_block()? {
         samples += block.len();
     }
-    Ok(samples as f64 / rate)
+    let whole = samples as f64 / rate;
+    Ok(match clip.segment {
+        None => whole,
+        Some(Segment { start, end }) => end.unwrap_or(whole) - start,
+    })
 }

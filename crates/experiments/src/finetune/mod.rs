@@ -15,7 +15,6 @@
 
 mod config;
 mod lengths;
-mod parts;
 mod plan;
 mod run;
 mod sounds;

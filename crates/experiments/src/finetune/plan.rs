@@ -153,7 +153,7 @@ impl Plan {
             validation: config.validation,
             test: config.test,
             group: config.group.clone(),
-            pattern: config.pattern.clone(),
+            fold: config.fold,
             seed: Some(seed),
             training: Table::try_from(&training)?,
         };

@@ -14,6 +14,7 @@ use toml::{Table, Value};
 use super::{Found, Plan, RunConfig};
 use crate::atomic;
 use crate::clips::Clips;
+use crate::data::FeatureOptions;
 use crate::environment::describe;
 use crate::evaluation::measure;
 use crate::metrics::Metrics;
@@ -221,15 +222,16 @@ fn features(plan: &Plan, cache: &Path, watcher: &dyn Watcher) -> Result<Clips> {
     let extractor = Extractor::new(plan.front_end.clone())?;
     let progress = |done, total| watcher.features(done, total);
     let folder = cache.join("features");
-    let (features, usage) = plan
-        .dataset
-        .features(&extractor, Some(&folder), &progress)?;
+    let options = FeatureOptions {
+        cache: Some(&folder),
+        ..FeatureOptions::default()
+    };
+    let (features, usage) = plan.dataset.features(&extractor, options, &progress)?;
     if let Some(note) = usage.note() {
         watcher.note(note);
     }
     let labels = plan.dataset.clips.iter().map(|clip| clip.label as i64);
-    let shape = [features.max_length, features.bins];
-    let clips = Clips::new(features.values, labels.collect(), shape, plan.device)
+    let clips = Clips::from_features(features, labels.collect(), plan.device)
         .context("the features do not belong to the clips; remove them from the cache")?;
     Ok(clips
         .with_fbank(plan.front_end.fbank.clone())
