@@ -48,6 +48,11 @@ impl HeadModule {
         }
     }
 
+    /// Whether the head looks at more than the pooled vector.
+    pub fn needs_tokens(&self) -> bool {
+        false
+    }
+
     /// [B, D] → [B, C]
     pub fn forward(&self, pooled: &Tensor) -> Result<Tensor, tch::TchError> {
         let normed = match &self.norm {

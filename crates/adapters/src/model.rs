@@ -169,10 +169,21 @@ impl AdaptedModel {
     /// # Errors
     /// Features of another shape than the backbone takes.
     pub fn forward(&self, features: &Tensor, step: &Step) -> Result<Tensor, AdapterError> {
-        let tokens = self
-            .backbone
-            .forward(features, self.extension.as_ref(), step)?;
-        self.classify(&tokens)
+        self.classify(&self.tokens(features, step)?)
+    }
+
+    /// One vector per token: the final hidden states, with the method attached,
+    /// before pooling and head.
+    ///
+    /// # Shapes
+    /// `features` [B, T, F] → [B, L, D], f32; methods that add tokens have
+    /// more of them than the backbone.
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward).
+    pub fn tokens(&self, features: &Tensor, step: &Step) -> Result<Tensor, AdapterError> {
+        let extension = self.extension.as_ref();
+        Ok(self.backbone.forward(features, extension, step)?)
     }
 
     /// A training step's forward pass that keeps only the input of each block;
@@ -194,6 +205,16 @@ impl AdaptedModel {
             .forward_recomputed(features, extension, step)?;
         let logits = self.classify(pass.tokens())?;
         Ok(RecomputedPass { pass, logits })
+    }
+
+    /// Backbone, method, head and pooling.
+    pub(crate) fn parts(&self) -> (&AstModel, &dyn Extension, &HeadModule, Pool) {
+        (
+            &self.backbone,
+            self.extension.as_ref(),
+            &self.head,
+            self.pool,
+        )
     }
 
     /// [B, L, D] → [B, C]
@@ -223,6 +244,12 @@ impl AdaptedModel {
     /// method and of the head. All are f32 leaves that require gradients.
     pub fn trained(&self) -> &[(String, Tensor)] {
         &self.trained
+    }
+
+    /// How many of the first of [`trained`](Self::trained) are the backbone's
+    /// own; those of the method and the head follow.
+    pub fn trained_in_backbone(&self) -> usize {
+        self.backbone.trained().len()
     }
 
     /// Every tensor of the method that changes in training without being

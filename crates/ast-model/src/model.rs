@@ -123,6 +123,16 @@ impl AstModel {
         self.layernorm.forward(x)
     }
 
+    /// Factor w and summand b of the final LayerNorm, each [D].
+    pub fn final_layernorm_affine(&self) -> [&Tensor; 2] {
+        [&self.layernorm.weight, &self.layernorm.bias]
+    }
+
+    /// Which patches are dropped in training steps.
+    pub fn patchout(&self) -> &Patchout {
+        &self.patchout
+    }
+
     /// Number of blocks.
     pub(crate) fn depth(&self) -> usize {
         self.blocks.len()

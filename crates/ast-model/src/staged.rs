@@ -14,6 +14,19 @@ pub struct Hidden {
 }
 
 impl Hidden {
+    /// Tokens that were computed earlier, before block `block`, with the patch
+    /// grid [F', T'] among them; `None` where they have none.
+    ///
+    /// # Shapes
+    /// `tokens` [B, L, D]
+    pub fn resumed(tokens: Tensor, grid: Option<Grid>, block: usize) -> Self {
+        Hidden {
+            tokens,
+            grid,
+            block,
+        }
+    }
+
     /// The tokens.
     ///
     /// # Shapes

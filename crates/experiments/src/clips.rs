@@ -1,81 +1,44 @@
 //! Features and labels of all clips of a task, and batches of them.
 
-use audio_frontend::{
-    AstConfig, FbankConfig, FeatureNoise, FrequencyWarp, Gain, SpecAugment, TimeShift,
-};
-use ndarray::{ArrayViewMut2, s};
-use serde::{Deserialize, Serialize};
-use tch::{Device, Tensor};
+use audio_frontend::{AstConfig, FbankConfig};
+use tch::Device;
 
-/// Random changes of training clips, each a pure function of (seed, epoch,
-/// sample). All off by default.
-///
-/// They act on normalised features, in the order of the fields, which is that
-/// of the original AST recipe (masks, noise, then the shift, which moves masks
-/// and noise along) with the level and the warp before it. Features are
-/// computed once and kept, so what changes waveforms has no place here, but for
-/// the gain, which is a shift of log-mel energies.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Augmentation {
-    /// Louder and quieter, in [`Gain`]'s log-mel form: cells above the floor of
-    /// the filter bank move by 2 ln c / (2 std), those at the floor and the
-    /// padding stay.
-    #[serde(skip_serializing_if = "is_default")]
-    pub gain: Gain,
-    /// Another pitch and voice.
-    pub frequency_warp: FrequencyWarp,
-    /// Masked bands of frequency and time.
-    pub spec_augment: SpecAugment,
-    /// Uniform noise on every value.
-    #[serde(skip_serializing_if = "is_default")]
-    pub feature_noise: FeatureNoise,
-    /// Frames rolled around.
-    #[serde(skip_serializing_if = "is_default")]
-    pub time_shift: TimeShift,
-}
+use crate::data::Features;
 
-/// Keeps fields that came later out of what is written while they are off, so
-/// that a run without them keeps its id.
-fn is_default<T: Default + PartialEq>(value: &T) -> bool {
-    *value == T::default()
-}
+mod augmentation;
+mod batches;
 
-impl Augmentation {
-    /// Checks the settings for features `[T, F]`.
-    ///
-    /// # Errors
-    /// A setting that is out of range or does not fit the features.
-    pub fn validate(&self, shape: (usize, usize)) -> Result<(), audio_frontend::Error> {
-        self.gain.validate()?;
-        self.frequency_warp.validate()?;
-        self.spec_augment.masks(0, 0, 0, shape)?;
-        self.feature_noise.validate()?;
-        self.time_shift.validate()
-    }
-}
+pub(crate) use augmentation::is_default;
+pub use augmentation::{Augmentation, Augmented};
+pub use batches::{Batch, Labels, Recipe};
 
-/// Which random changes a training batch gets.
-#[derive(Debug, Clone, Copy)]
-pub struct Augmented<'a> {
-    /// The settings.
-    pub augmentation: &'a Augmentation,
-    /// Seed of the run.
-    pub seed: u64,
-    /// Epoch from 0.
-    pub epoch: usize,
+/// Where the features of clips are.
+#[derive(Debug)]
+enum Store {
+    /// One row-major block [clips, T, F].
+    Block(Vec<f32>),
+    /// In memory or in a mapped file, padded when read.
+    Features(Features),
 }
 
 /// Features [clips, T, F] and labels [clips].
 #[derive(Debug)]
 pub struct Clips {
-    features: Vec<f32>,
-    labels: Vec<i64>,
-    frames: usize,
-    bins: usize,
-    device: Device,
-    fbank: FbankConfig,
-    ast: AstConfig,
+    store: Store,
+    pub(crate) labels: Vec<i64>,
+    pub(crate) targets: Option<MultiHot>,
+    pub(crate) frames: usize,
+    pub(crate) bins: usize,
+    pub(crate) device: Device,
+    pub(crate) fbank: FbankConfig,
+    pub(crate) ast: AstConfig,
+}
+
+/// Which classes each clip belongs to: [clips, C], 1 or 0.
+#[derive(Debug)]
+pub(crate) struct MultiHot {
+    pub values: Vec<f32>,
+    pub classes: usize,
 }
 
 impl Clips {
@@ -91,9 +54,38 @@ impl Clips {
         device: Device,
     ) -> Option<Self> {
         let fits = features.len() == labels.len() * frames * bins;
-        fits.then_some(Clips {
-            features,
+        fits.then_some(Self::with_store(
+            Store::Block(features),
             labels,
+            [frames, bins],
+            device,
+        ))
+    }
+
+    /// The features of a data set, read clip by clip when a batch is made, and
+    /// the device that batches shall be on. `None` when there is not one label
+    /// per clip.
+    pub fn from_features(features: Features, labels: Vec<i64>, device: Device) -> Option<Self> {
+        let shape = [features.max_length(), features.bins()];
+        let fits = features.clips() == labels.len();
+        fits.then_some(Self::with_store(
+            Store::Features(features),
+            labels,
+            shape,
+            device,
+        ))
+    }
+
+    fn with_store(
+        store: Store,
+        labels: Vec<i64>,
+        [frames, bins]: [usize; 2],
+        device: Device,
+    ) -> Self {
+        Clips {
+            store,
+            labels,
+            targets: None,
             frames,
             bins,
             device,
@@ -102,7 +94,7 @@ impl Clips {
                 ..FbankConfig::default()
             },
             ast: AstConfig::default(),
-        })
+        }
     }
 
     /// Says with which filter bank the features were computed, so that a warp
@@ -121,80 +113,17 @@ impl Clips {
         self
     }
 
-    /// Features [B, T, F] and labels [B] of the clips `indices`, as they are.
+    /// Gives every clip any number of classes, for
+    /// [`Objective::BinaryCrossEntropy`](crate::training::Objective). `None`
+    /// when there are not C values per clip.
     ///
-    /// # Panics
-    /// As a slice does, when an index is not below [`len`](Self::len).
-    pub fn batch(&self, indices: &[usize]) -> (Tensor, Tensor) {
-        let mut block = Vec::with_capacity(indices.len() * self.row());
-        for &index in indices {
-            block.extend_from_slice(self.clip(index));
-        }
-        self.tensors(&block, indices)
-    }
-
-    /// As [`batch`](Self::batch), with random changes.
-    ///
-    /// # Errors
-    /// A setting that is out of range or does not fit the features.
-    pub fn augmented_batch(
-        &self,
-        indices: &[usize],
-        changes: Augmented,
-    ) -> Result<(Tensor, Tensor), audio_frontend::Error> {
-        let Augmented {
-            augmentation,
-            seed,
-            epoch,
-        } = changes;
-        let epoch = epoch as u64;
-        let mut block = Vec::with_capacity(indices.len() * self.row());
-        for &index in indices {
-            let start = block.len();
-            block.extend_from_slice(self.clip(index));
-            let shape = (self.frames, self.bins);
-            let Ok(mut clip) = ArrayViewMut2::from_shape(shape, &mut block[start..]) else {
-                continue; // cannot be: the row has exactly T · F values
-            };
-            let sample = index as u64;
-            let Augmentation {
-                gain,
-                frequency_warp,
-                spec_augment,
-                feature_noise,
-                time_shift,
-            } = augmentation;
-            let key = [seed, epoch, sample];
-            self.change_level(gain, key, clip.view_mut())?;
-            frequency_warp.apply(seed, epoch, sample, &self.fbank, clip.view_mut())?;
-            spec_augment.apply(seed, epoch, sample, &self.ast, clip.view_mut())?;
-            feature_noise.apply(seed, epoch, sample, clip.view_mut())?;
-            time_shift.apply(seed, epoch, sample, clip)?;
-        }
-        Ok(self.tensors(&block, indices))
-    }
-
-    /// A gain on the frames of one clip that are no padding. It acts on energies
-    /// as the filter bank gives them, so normalisation is undone and done again;
-    /// where it is off nothing is touched, and the bits stay.
-    fn change_level(
-        &self,
-        gain: &Gain,
-        [seed, epoch, sample]: [u64; 3],
-        mut clip: ArrayViewMut2<f32>,
-    ) -> Result<(), audio_frontend::Error> {
-        if is_default(gain) {
-            return Ok(());
-        }
-        // Padding is rows of energy 0 before normalisation.
-        let padding = self.ast.normalised(0.0);
-        let is_sound = |row: ndarray::ArrayView1<f32>| row.iter().any(|&x| x != padding);
-        let frames = clip.rows().into_iter().rposition(is_sound);
-        let mut sound = clip.slice_mut(s![..frames.map_or(0, |last| last + 1), ..]);
-        sound.mapv_inplace(|x| x * (2.0 * self.ast.std) + self.ast.mean);
-        gain.apply_to_log_mel(seed, epoch, sample, &self.fbank, sound.view_mut())?;
-        sound.mapv_inplace(|x| self.ast.normalised(x));
-        Ok(())
+    /// # Shapes
+    /// `values` [clips, C] row by row, 1 where the clip belongs to the class.
+    #[must_use]
+    pub fn with_multi_hot(mut self, values: Vec<f32>, classes: usize) -> Option<Self> {
+        let fits = classes > 0 && values.len() == self.labels.len() * classes;
+        self.targets = Some(MultiHot { values, classes });
+        fits.then_some(self)
     }
 
     /// Number of clips.
@@ -207,29 +136,27 @@ impl Clips {
         self.labels.is_empty()
     }
 
-    fn row(&self) -> usize {
+    /// Values of one clip, T · F.
+    pub(crate) fn row(&self) -> usize {
         self.frames * self.bins
     }
 
-    fn clip(&self, index: usize) -> &[f32] {
-        &self.features[index * self.row()..][..self.row()]
-    }
-
-    fn tensors(&self, block: &[f32], indices: &[usize]) -> (Tensor, Tensor) {
-        let labels: Vec<i64> = indices.iter().map(|&index| self.labels[index]).collect();
-        let shape = [indices.len() as i64, self.frames as i64, self.bins as i64];
-        (
-            Tensor::from_slice(block)
-                .reshape(shape)
-                .to_device(self.device),
-            Tensor::from_slice(&labels).to_device(self.device),
-        )
+    /// Copies the features of one clip into a block of T · F values.
+    pub(crate) fn read(&self, index: usize, into: &mut [f32]) {
+        match &self.store {
+            Store::Block(features) => {
+                into.copy_from_slice(&features[index * self.row()..][..self.row()]);
+            }
+            Store::Features(features) => features.read(index, into),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use audio_frontend::{FeatureNoise, Gain, SpecAugment, TimeShift};
+    use tch::Tensor;
 
     /// Three clips of two frames and two bins, numbered through.
     fn clips() -> Clips {

@@ -39,8 +39,11 @@ pub fn choose(name: &str) -> Result<Device> {
     Ok(Device::Cuda(index))
 }
 
-/// libtorch_cuda.so beside the libtorch this process runs on.
-fn cuda_library() -> Result<PathBuf> {
+/// libtorch_cpu.so as this process has loaded it.
+///
+/// # Errors
+/// Where the system does not tell (only Linux does), or libtorch is linked in.
+pub fn libtorch() -> Result<PathBuf> {
     let maps = std::fs::read_to_string("/proc/self/maps")
         .context("cannot find out where libtorch was loaded from (needs Linux)")?;
     let loaded = maps
@@ -48,7 +51,12 @@ fn cuda_library() -> Result<PathBuf> {
         .filter_map(|line| line.find('/').map(|start| &line[start..]))
         .find(|path| path.ends_with("/libtorch_cpu.so"))
         .context("libtorch_cpu.so is not loaded as a shared library")?;
-    let library = PathBuf::from(loaded).with_file_name("libtorch_cuda.so");
+    Ok(PathBuf::from(loaded))
+}
+
+/// libtorch_cuda.so beside the libtorch this process runs on.
+fn cuda_library() -> Result<PathBuf> {
+    let library = libtorch()?.with_file_name("libtorch_cuda.so");
     if !library.is_file() {
         bail!(
             "this libtorch has no CUDA part ({} is missing); run `cargo xtask libtorch --cuda` \

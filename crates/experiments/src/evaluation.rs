@@ -5,6 +5,8 @@ use ast_model::Step;
 use tch::{Kind, Reduction, TchError, Tensor, no_grad};
 
 use crate::clips::Clips;
+use crate::metrics::{Metrics, Scores, argmax};
+use crate::training::Objective;
 
 /// Figures over a part. An empty part has accuracy and loss 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,19 +29,77 @@ pub fn evaluate(
     part: &[usize],
     batch: usize,
 ) -> Result<Evaluation, AdapterError> {
-    let (mut loss, mut correct) = (0.0, 0.0);
-    for indices in part.chunks(batch.max(1)) {
-        let (features, labels) = clips.batch(indices);
-        let logits = no_grad(|| model.forward(&features, &Step::evaluation()))?;
-        loss += cross_entropy(&logits, &labels)?.double_value(&[]) * indices.len() as f64;
-        correct += matches(&logits, &labels);
-    }
-    let count = part.len().max(1) as f64;
+    let objective = Objective::CrossEntropy;
+    let mut forward = |indices: &[usize]| {
+        let (features, _) = clips.batch(indices);
+        model.forward(&features, &Step::evaluation())
+    };
+    let (loss, scores) = score(&mut forward, clips, part, batch, objective)?;
+    let right = |(row, &label): (&[f32], &i64)| i64::try_from(argmax(row)) == Ok(label);
+    let correct = scores
+        .rows()
+        .zip(&scores.labels)
+        .filter(|&pair| right(pair));
     Ok(Evaluation {
-        loss: loss / count,
-        accuracy: correct / count,
+        loss,
+        accuracy: correct.count() as f64 / part.len().max(1) as f64,
         clips: part.len(),
     })
+}
+
+/// Class scores of the clips `part`, and all figures that follow from them.
+///
+/// # Errors
+/// When the forward pass fails.
+pub fn measure(
+    model: &AdaptedModel,
+    clips: &Clips,
+    part: &[usize],
+    batch: usize,
+    objective: Objective,
+) -> Result<(f64, Metrics), AdapterError> {
+    let mut forward = |indices: &[usize]| {
+        let (features, _) = clips.batch(indices);
+        model.forward(&features, &Step::evaluation())
+    };
+    let (loss, scores) = score(&mut forward, clips, part, batch, objective)?;
+    Ok((loss, Metrics::of(&scores)))
+}
+
+/// Mean loss and class scores of the clips `part`; `forward` gives the scores
+/// [B, C] of the clips of these indices in evaluation mode.
+///
+/// # Errors
+/// When the forward pass fails.
+pub(crate) fn score(
+    forward: &mut dyn FnMut(&[usize]) -> Result<Tensor, AdapterError>,
+    clips: &Clips,
+    part: &[usize],
+    batch: usize,
+    objective: Objective,
+) -> Result<(f64, Scores), AdapterError> {
+    let several = objective == Objective::BinaryCrossEntropy;
+    let mut scores = Scores {
+        classes: 0,
+        logits: Vec::new(),
+        labels: Vec::with_capacity(part.len()),
+        targets: several.then(Vec::new),
+    };
+    let mut sum = 0.0;
+    for indices in part.chunks(batch.max(1)) {
+        let labels = clips.labels_of(indices);
+        let logits = no_grad(|| forward(indices))?;
+        let loss = objective.loss(&logits, &labels, 0.0)?;
+        sum += loss.f_double_value(&[])? * indices.len() as f64;
+        scores.classes = logits.size().last().map_or(0, |&classes| classes as usize);
+        let row: Vec<f32> = Vec::try_from(logits.f_to_kind(Kind::Float)?.f_reshape([-1])?)?;
+        scores.logits.extend(row);
+        scores.labels.extend(&labels.classes);
+        if let (Some(targets), Some((values, _))) = (&mut scores.targets, &labels.targets) {
+            targets.extend(values);
+        }
+    }
+    Ok((sum / part.len().max(1) as f64, scores))
 }
 
 /// Mean cross-entropy of logits [B, C] against labels [B].
@@ -51,14 +111,6 @@ pub fn cross_entropy(logits: &Tensor, labels: &Tensor) -> Result<Tensor, TchErro
     const IGNORED: i64 = -100;
     let log_probabilities = logits.f_log_softmax(-1, Kind::Float)?;
     log_probabilities.f_nll_loss(labels, None::<&Tensor>, Reduction::Mean, IGNORED)
-}
-
-fn matches(logits: &Tensor, labels: &Tensor) -> f64 {
-    logits
-        .argmax(-1, false)
-        .eq_tensor(labels)
-        .sum(Kind::Float)
-        .double_value(&[])
 }
 
 #[cfg(test)]

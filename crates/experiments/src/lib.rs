@@ -19,26 +19,36 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! It fetches nothing from the network: `cargo xtask data` does.
+//! It fetches nothing from the network by itself: `cargo xtask data` and
+//! `soft-moa fetch` do, when asked.
 
 #![deny(unsafe_code)] // `device` holds the exceptions: loading CUDA, settings of glibc
 #![warn(missing_docs)]
 
 pub mod atomic;
+pub mod backbones;
 pub mod bench;
 pub mod clips;
 pub mod conversion;
 pub mod data;
 pub mod device;
+pub mod doctor;
 pub mod environment;
 pub mod evaluation;
+pub mod finetune;
 pub mod front_end;
+pub mod inspect;
+pub mod metrics;
 pub mod normalisation;
 pub mod optimiser;
 pub mod parity;
+pub mod predictor;
+pub mod prefetch;
 pub mod random;
 pub mod record;
 pub mod report;
+pub mod run_folder;
+pub mod signals;
 pub mod statistics;
 pub mod training;
 

@@ -38,7 +38,8 @@ pub fn sound_files(sounds: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files.into_iter().collect())
 }
 
-fn is_sound(file: &std::path::Path) -> bool {
+/// Whether a file is a sound by its ending ([`FILE_ENDINGS`]).
+pub fn is_sound(file: &std::path::Path) -> bool {
     let ending = file.extension().and_then(|ending| ending.to_str());
     ending.is_some_and(|ending| {
         FILE_ENDINGS

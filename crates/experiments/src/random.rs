@@ -24,6 +24,15 @@ pub fn step_seed(seed: u64, step: usize) -> u64 {
     ast_model::init::generator(seed, &format!("step {step}")).random()
 }
 
+/// The seed of one piece of a training step whose batch is computed in pieces;
+/// for the first it is [`step_seed`].
+pub fn piece_seed(seed: u64, step: usize, piece: usize) -> u64 {
+    if piece == 0 {
+        return step_seed(seed, step);
+    }
+    ast_model::init::generator(seed, &format!("step {step}, piece {piece}")).random()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -44,5 +53,7 @@ mod tests {
         assert_ne!(permutation(1, 0, 50), permutation(1, 1, 50));
         assert_ne!(permutation(1, 0, 50), permutation(2, 0, 50));
         assert_ne!(step_seed(1, 0), step_seed(1, 1));
+        assert_eq!(piece_seed(1, 3, 0), step_seed(1, 3));
+        assert_ne!(piece_seed(1, 3, 1), piece_seed(1, 3, 2));
     }
 }

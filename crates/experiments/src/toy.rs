@@ -1,6 +1,6 @@
 //! A model and clips small enough for unit tests.
 
-use adapters::{AdaptOptions, AdaptedModel, Bottleneck, MethodConfig};
+use adapters::{AdaptOptions, AdaptedModel, Bottleneck, ConformerExpert, Expert, MethodConfig};
 use ast_model::{AstConfig, Checkpoint};
 use tch::Device;
 
@@ -9,23 +9,44 @@ use crate::clips::Clips;
 /// Frames and mel bins of a toy clip.
 pub const SHAPE: [usize; 2] = [32, 128];
 
-/// One block of width 32 with random weights, and a method on it.
-pub fn model(method: &str, classes: usize) -> AdaptedModel {
-    let mut method = MethodConfig::named(method).unwrap();
+/// An adapter with a convolution and a BatchNorm, for [`model`].
+pub const CONFORMER: &str = "conformer";
+
+/// One block of width 32 with random weights, and a method on it. Beside the
+/// methods of the registry there are [`CONFORMER`] and `late`, an adapter in
+/// the second of two blocks.
+pub fn model(name: &str, classes: usize) -> AdaptedModel {
+    let late = name == "late";
+    let adapter = late || name == CONFORMER;
+    let mut method = MethodConfig::named(if adapter { "adapter" } else { name }).unwrap();
     let bottleneck = Bottleneck::Width(4);
     match &mut method {
-        MethodConfig::Adapter(config) => config.bottleneck = bottleneck,
+        MethodConfig::Adapter(config) => {
+            config.bottleneck = bottleneck;
+            if name == CONFORMER {
+                config.kind = Expert::Conformer(ConformerExpert {
+                    kernel: 3,
+                    ..ConformerExpert::default()
+                });
+            }
+        }
         MethodConfig::SoftMoa(config) => config.mixture.bottleneck = bottleneck,
+        MethodConfig::SparseMoa(config) => config.mixture.bottleneck = bottleneck,
         _ => {}
     }
-    with_method(&method, classes)
+    on_blocks(if late { 2 } else { 1 }, &method, classes)
 }
 
-/// The same with a method that is given with its settings.
+/// One block with a method that is given with its settings.
 pub fn with_method(method: &MethodConfig, classes: usize) -> AdaptedModel {
+    on_blocks(1, method, classes)
+}
+
+/// The method in the last of `blocks` blocks.
+fn on_blocks(blocks: usize, method: &MethodConfig, classes: usize) -> AdaptedModel {
     let shape = AstConfig {
         hidden_size: 32,
-        num_hidden_layers: 1,
+        num_hidden_layers: blocks,
         num_attention_heads: 2,
         intermediate_size: 64,
         frequency_stride: 16,
@@ -34,7 +55,11 @@ pub fn with_method(method: &MethodConfig, classes: usize) -> AdaptedModel {
         ..AstConfig::base()
     };
     let backbone = Checkpoint::random(&shape, 7).unwrap();
-    AdaptedModel::new(&backbone, method, &AdaptOptions::new(classes as i64)).unwrap()
+    let options = AdaptOptions {
+        first_block: blocks - 1,
+        ..AdaptOptions::new(classes as i64)
+    };
+    AdaptedModel::new(&backbone, method, &options).unwrap()
 }
 
 /// Clips that any model can tell apart: class c has stripes of 2^c mel bins,

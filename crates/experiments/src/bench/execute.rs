@@ -1,23 +1,27 @@
 //! One run: build the model, train, test, save.
 
-use std::sync::atomic::Ordering;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use adapters::{AdaptOptions, AdaptedModel, AdapterDescription, FORMAT_VERSION, Head};
 use anyhow::{Context, Result};
 use ast_model::Pooling;
 
+use super::BenchOptions;
 use super::plan::Run;
 use super::profile::Profile;
 use super::progress::Bars;
-use super::store::Store;
 use super::tasks::Task;
-use super::{BenchOptions, STOP};
+use crate::clips::Clips;
 use crate::data::Split;
 use crate::environment::{describe, peak_memory, reset_peak_memory};
 use crate::evaluation::evaluate;
 use crate::record::{EpochRecord, ExtraTest, PartCounts, RECORD_VERSION, RunRecord};
-use crate::training::train;
+use crate::run_folder::RunFolder;
+use crate::signals;
+use crate::training::{CheckpointPlan, Control, Event, Journal, Runtime, Trained, train_with};
+
+const OTHER_THREADS: &str = "the run goes on with another number of threads than it began with; \
+     its figures may differ in the last digits from those of an undisturbed run";
 
 /// Makes one run and returns its record; the adapter is saved on the way.
 ///
@@ -27,7 +31,7 @@ pub fn execute(
     run: &Run,
     profile: &Profile,
     task: &Task,
-    store: &Store,
+    folder: &RunFolder,
     options: &BenchOptions,
     bars: &Bars,
 ) -> Result<RunRecord> {
@@ -51,11 +55,7 @@ pub fn execute(
             patchout: config.patchout,
         },
     )?;
-    let bar = bars.run(run);
-    let trained = train(&model, clips, &split, &config.training, &mut |progress| {
-        bar.step(&progress);
-        !STOP.load(Ordering::Relaxed)
-    })?;
+    let trained = train_run(run, &model, clips, &split, folder, options, bars)?;
     let batch = 2 * config.training.batch;
     let test = evaluate(&model, clips, &split.test, batch)?;
     let extra_tests = split
@@ -93,8 +93,7 @@ pub fn execute(
             .collect(),
         features: serde_json::to_value(&config.front_end)?,
     };
-    let folder = store.run_folder(&run.id).join("adapter");
-    let adapter_bytes = adapters::save(&folder, &model, &description)?;
+    let adapter_bytes = adapters::save(&folder.path().join("adapter"), &model, &description)?;
     let counts = model.counts();
     let seconds_training: f64 = trained.epochs.iter().map(|epoch| epoch.seconds).sum();
     Ok(RunRecord {
@@ -131,6 +130,64 @@ pub fn execute(
         started_unix: now().saturating_sub(start.elapsed().as_secs()),
         environment: describe(&options.device_name),
     })
+}
+
+/// Trains the model of a run, from the start or from its last checkpoint.
+fn train_run(
+    run: &Run,
+    model: &AdaptedModel,
+    clips: &Clips,
+    split: &Split,
+    folder: &RunFolder,
+    options: &BenchOptions,
+    bars: &Bars,
+) -> Result<Trained> {
+    let bar = bars.run(run);
+    let store = folder.checkpoints(1)?;
+    let runtime = Runtime {
+        checkpoints: Some(CheckpointPlan {
+            store: &store,
+            identity: run.id.clone(),
+            every_seconds: options.checkpoint_seconds,
+        }),
+        ..Runtime::default()
+    };
+    let mut journal = Journal::new(folder, false);
+    let mut unwritten = None;
+    let mut stopping = false;
+    let mut observe = |event: Event| {
+        match event {
+            Event::Step(progress) => bar.step(&progress),
+            Event::Epoch(epochs) => unwritten = journal.write(epochs).err(),
+            Event::Resumed {
+                epochs,
+                other_threads,
+                skipped,
+                ..
+            } => {
+                skipped.iter().for_each(|line| bars.say(line));
+                if other_threads {
+                    bars.say(OTHER_THREADS);
+                }
+                unwritten = journal.write(epochs).err();
+            }
+            _ => {}
+        }
+        if signals::requested().is_some() && !stopping {
+            stopping = true;
+            bars.say("stopping; Ctrl-C once more to stop at once");
+        }
+        if stopping || unwritten.is_some() {
+            return Control::Stop;
+        }
+        Control::Continue
+    };
+    let config = &run.config.training;
+    let trained = train_with(model, clips, split, config, &runtime, &mut observe);
+    if let Some(error) = unwritten {
+        return Err(error.into());
+    }
+    Ok(trained?)
 }
 
 fn majority_share(task: &Task, split: &Split) -> f64 {

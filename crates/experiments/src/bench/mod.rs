@@ -11,12 +11,12 @@ mod tasks;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Result, bail};
 use tch::Device;
 
 use crate::report::{self, ReportContext, TaskNote};
+use crate::signals;
 use crate::training::TrainingError;
 use backbone::Backbone;
 use plan::Plan;
@@ -24,9 +24,6 @@ pub use profile::{BackboneSpec, MethodSpec, Profile, TaskSpec};
 use progress::Bars;
 use store::Store;
 use tasks::{NotThere, Task, TaskSource};
-
-/// Set by the program when the user asks to stop; runs end after their step.
-pub static STOP: AtomicBool = AtomicBool::new(false);
 
 /// Where things are and where results go.
 #[derive(Debug, Clone)]
@@ -43,6 +40,8 @@ pub struct BenchOptions {
     pub device_name: String,
     /// The command that was given, for the report.
     pub command: String,
+    /// Seconds between checkpoints of the run in progress.
+    pub checkpoint_seconds: f64,
 }
 
 /// What a benchmark gives beside its report.
@@ -55,7 +54,9 @@ pub struct Finished {
     pub broken: Vec<String>,
 }
 
-/// Runs what is missing of a profile and writes the report.
+/// Runs what is missing of a profile and writes the report. A run that was
+/// interrupted goes on from its last checkpoint. It stops, with a checkpoint,
+/// once [`signals`](crate::signals) asks for it.
 ///
 /// # Errors
 /// When nothing can run, a run fails, or a file cannot be written. What was
@@ -151,12 +152,15 @@ fn execute_pending(
     store: &Store,
     options: &BenchOptions,
 ) -> Result<Vec<String>> {
+    for run in plan.runs.iter().filter(|run| store.has(&run.id)) {
+        store.tidy(&run.id)?;
+    }
     let pending: Vec<_> = plan.runs.iter().filter(|run| !store.has(&run.id)).collect();
     let bars = Bars::new(&pending, plan.runs.len());
     let mut failed = Vec::new();
     let mut unusable = BTreeSet::new();
     for run in pending {
-        if STOP.load(Ordering::Relaxed) {
+        if signals::requested().is_some() {
             return Err(TrainingError::Stopped.into());
         }
         if unusable.contains(&run.task) {
@@ -169,14 +173,18 @@ fn execute_pending(
             unusable.insert(run.task);
             continue;
         }
-        store.clear(&run.id)?;
+        let folder = store.begin(&run.id)?;
         let title = run.config.title();
-        match execute::execute(run, profile, task, store, options, &bars) {
+        match execute::execute(run, profile, task, &folder, options, &bars) {
             Ok(record) => {
                 store.save(&record)?;
+                folder.remove_checkpoints()?;
                 bars.finished(&record);
             }
-            Err(error) if diverged(&error) => failed.push(format!("{title}: {error:#}")),
+            Err(error) if diverged(&error) => {
+                folder.remove_checkpoints()?;
+                failed.push(format!("{title}: {error:#}"));
+            }
             Err(error) => return Err(error.context(format!("run {} ({title})", run.id))),
         }
     }

@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use super::backbone::Backbone;
 use super::profile::{MethodSpec, Profile};
 use super::tasks::Task;
+use crate::data::{FeatureFormat, FewShotRule, ValidationRule};
 use crate::random;
 use crate::training::{Selection, TrainingConfig};
 
@@ -32,6 +33,15 @@ pub struct RunConfig {
     pub train_clips_per_class: Option<usize>,
     /// Limit of validation and test clips per class.
     pub test_clips_per_class: Option<usize>,
+    /// Which training clips a limit leaves.
+    #[serde(skip_serializing_if = "is_default")]
+    pub few_shot_rule: FewShotRule,
+    /// What is validated on.
+    #[serde(skip_serializing_if = "is_default")]
+    pub validation: ValidationRule,
+    /// How features are stored: f16 rounds them.
+    #[serde(skip_serializing_if = "is_default")]
+    pub features: FeatureFormat,
     /// Row of the table.
     pub label: String,
     /// The method, resolved for the compat mode.
@@ -106,7 +116,7 @@ impl Plan {
         for (index, task) in tasks.iter().enumerate() {
             let front_end = &task.front_end;
             let shape = (front_end.ast.max_length, front_end.fbank.num_mel_bins);
-            let augmentation = &task.spec.augmentation;
+            let augmentation = task.spec.augmentation.clone().unwrap_or_default();
             augmentation
                 .validate(shape)
                 .with_context(|| format!("augmentation of {}", task.spec.name))?;
@@ -141,6 +151,12 @@ impl Plan {
         }
         Ok(Plan { runs })
     }
+}
+
+/// Keeps fields that came later out of what is written while they say nothing
+/// new, so that a run without them keeps its id.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 impl RunConfig {
@@ -186,6 +202,12 @@ fn config(
         front_end: task.front_end.clone(),
         train_clips_per_class: task.spec.train_clips_per_class,
         test_clips_per_class: task.spec.test_clips_per_class,
+        few_shot_rule: match task.protocol.few_shot {
+            Some(_) => task.protocol.few_shot_rule,
+            None => FewShotRule::default(),
+        },
+        validation: task.protocol.validation,
+        features: task.spec.features,
         label: method.label.clone(),
         method: method.config.clone().with_compat(profile.compat),
         compat: profile.compat,
@@ -196,17 +218,19 @@ fn config(
         precision,
         patchout: profile.patchout,
         training: TrainingConfig {
-            epochs: task.spec.epochs.unwrap_or(defaults.epochs),
-            batch: task.spec.batch.unwrap_or(defaults.batch),
-            learning_rate: method.learning_rate,
             adamw: profile.adamw.clone(),
             selection: match profile.compat {
                 Compat::Paper => Selection::Last,
                 Compat::Fixed => Selection::BestValidation,
             },
-            augmentation: task.spec.augmentation.clone(),
+            augmentation: task.spec.augmentation.clone().unwrap_or_default(),
             activation_checkpointing: profile.activation_checkpointing,
-            seed: random::run_seed(seed, &task.spec.name, fold),
+            ..TrainingConfig::new(
+                task.spec.epochs.unwrap_or(defaults.epochs),
+                task.spec.batch.unwrap_or(defaults.batch),
+                method.learning_rate,
+                random::run_seed(seed, &task.spec.name, fold),
+            )
         },
         seed,
         fold,

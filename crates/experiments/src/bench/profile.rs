@@ -8,6 +8,7 @@ use ast_model::{AstConfig, Patchout, Positions, PrecisionChoice};
 use serde::{Deserialize, Serialize};
 
 use crate::clips::Augmentation;
+use crate::data::{FeatureFormat, FewShotRule, ValidationRule};
 use crate::optimiser::AdamWConfig;
 
 /// One benchmark, as written in `profiles/<name>.toml`.
@@ -82,17 +83,27 @@ pub struct TaskSpec {
     pub epochs: Option<usize>,
     /// Clips per step; the manifest's when left out.
     pub batch: Option<usize>,
-    /// Random changes of the training clips; off when left out.
+    /// Random changes of the training clips; the manifest's masks when left
+    /// out.
+    pub augmentation: Option<Augmentation>,
+    /// How features are stored.
     #[serde(default)]
-    pub augmentation: Augmentation,
+    pub features: FeatureFormat,
     /// Folds to run, all when left out.
     pub folds: Option<Vec<usize>>,
     /// One run per fold and seed.
     pub seeds: Vec<u64>,
     /// Labels of the methods to run.
     pub methods: Vec<String>,
-    /// At most so many training clips of each class, chosen by the seed.
+    /// At most so many training clips of each class.
     pub train_clips_per_class: Option<usize>,
+    /// Which clips these are; what `compat` says when left out.
+    pub few_shot_rule: Option<FewShotRule>,
+    /// What to validate on; what `compat` says when left out.
+    pub validation: Option<ValidationRule>,
+    /// Groups that may stand in two parts of a split.
+    #[serde(default)]
+    pub allow_leaks: Vec<String>,
     /// At most so many validation and test clips of each class.
     pub test_clips_per_class: Option<usize>,
     /// Whether synthesised sounds may stand in for missing recordings.

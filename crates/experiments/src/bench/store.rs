@@ -1,7 +1,6 @@
 //! The results folder: one folder a run, a record in it once it is finished.
 
 use std::fs;
-use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -9,8 +8,10 @@ use anyhow::{Context, Result};
 use super::plan::{Plan, Run};
 use crate::atomic;
 use crate::record::RunRecord;
+use crate::run_folder::RunFolder;
 
-/// `OUT/runs/ID/{record.json, adapter/}`.
+/// `OUT/runs/ID/{record.json, metrics.jsonl, adapter/}`, and `checkpoints/` until
+/// the run is finished.
 #[derive(Debug)]
 pub struct Store {
     out: PathBuf,
@@ -32,6 +33,9 @@ impl Store {
                 runs.display()
             )
         })?;
+        for folder in [&store.out, &store.out.join("plots")] {
+            remove_partial(folder);
+        }
         Ok(store)
     }
 
@@ -45,21 +49,45 @@ impl Store {
         self.out.join("runs").join(id)
     }
 
-    /// Removes what an unfinished run left behind.
+    /// The folder of a run that begins or goes on, locked; what an unfinished
+    /// run left there is removed, but for its checkpoints.
     ///
     /// # Errors
-    /// When it cannot be removed.
-    pub fn clear(&self, id: &str) -> Result<()> {
-        let folder = self.run_folder(id);
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => Err(error).with_context(|| {
-                format!(
-                    "cannot remove the unfinished run {}; remove it",
-                    folder.display()
-                )
-            }),
-            _ => Ok(()),
+    /// When another process makes the run, or something cannot be removed.
+    pub fn begin(&self, id: &str) -> Result<RunFolder> {
+        let path = self.run_folder(id);
+        let folder = RunFolder::open(&path)?;
+        let clear = || -> std::io::Result<()> {
+            for entry in fs::read_dir(&path)? {
+                let entry = entry?;
+                if entry.file_name() == "checkpoints" || entry.file_name() == "lock" {
+                    continue;
+                }
+                if entry.file_type()?.is_dir() {
+                    fs::remove_dir_all(entry.path())?;
+                } else {
+                    fs::remove_file(entry.path())?;
+                }
+            }
+            Ok(())
+        };
+        clear().with_context(|| {
+            let path = path.display();
+            format!("cannot remove the unfinished run {path}; remove it")
+        })?;
+        Ok(folder)
+    }
+
+    /// Removes the checkpoints of a finished run, where a kill has left them.
+    ///
+    /// # Errors
+    /// When they cannot be removed.
+    pub fn tidy(&self, id: &str) -> Result<()> {
+        let path = self.run_folder(id);
+        if path.join("checkpoints").is_dir() {
+            RunFolder::open(&path)?.remove_checkpoints()?;
         }
+        Ok(())
     }
 
     /// Whether a run is finished, with a record that can be read.
@@ -101,5 +129,15 @@ impl Store {
         let text = fs::read_to_string(self.run_folder(id).join("record.json")).ok()?;
         let record: RunRecord = serde_json::from_str(&text).ok()?;
         (record.version == crate::record::RECORD_VERSION && record.id == id).then_some(record)
+    }
+}
+
+/// Removes what a kill in the middle of writing a report has left in a folder.
+/// What cannot be removed does no harm.
+fn remove_partial(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().to_string_lossy().starts_with(".partial-") {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }

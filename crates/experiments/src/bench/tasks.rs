@@ -11,8 +11,8 @@ use tch::Device;
 use super::backbone::Backbone;
 use super::profile::TaskSpec;
 use super::progress::Bars;
-use crate::clips::Clips;
-use crate::data::{Dataset, Defaults, Split, per_class, synthetic};
+use crate::clips::{Augmentation, Clips};
+use crate::data::{Dataset, Defaults, FeatureOptions, Protocol, Split, per_class, synthetic};
 use crate::front_end::pipeline;
 
 /// Seed of the choice of validation and test clips, where they are thinned out.
@@ -43,6 +43,8 @@ pub struct Task {
     pub dataset: Dataset,
     /// Hash of sounds, labels and protocol.
     pub fingerprint: String,
+    /// What runs choose about their parts.
+    pub protocol: Protocol,
     /// Folds of the protocol, whole.
     pub splits: Vec<Split>,
     /// Settings of the front end; its `ast.max_length` is the length of a clip.
@@ -90,10 +92,18 @@ impl Task {
         let defaults = &dataset.manifest.defaults;
         let mut front_end = pipeline(spec.max_length.unwrap_or(defaults.max_length));
         front_end.decode.channels = channels(defaults, compat);
+        let mut spec = spec.clone();
+        // The profile speaks first, then the manifest.
+        spec.augmentation.get_or_insert_with(|| Augmentation {
+            spec_augment: defaults.spec_augment.clone(),
+            ..Augmentation::default()
+        });
+        let protocol = protocol(&spec, defaults, compat);
         Ok(Task {
-            spec: spec.clone(),
+            spec,
             fingerprint: dataset.fingerprint()?,
-            splits: dataset.splits()?,
+            splits: dataset.splits_for(&protocol)?,
+            protocol,
             dataset,
             front_end,
             ready: None,
@@ -117,11 +127,13 @@ impl Task {
         }
         let extractor = Extractor::new(self.front_end.clone())?;
         let progress = bars.features(&self.spec.name, self.dataset.clips.len());
-        let (features, usage) =
-            self.dataset
-                .features(&extractor, Some(&cache.join("features")), &|done, _| {
-                    progress.set_position(done as u64)
-                })?;
+        let folder = cache.join("features");
+        let options = FeatureOptions {
+            cache: Some(&folder),
+            format: self.spec.features,
+        };
+        let on_done = |done: usize, _: usize| progress.set_position(done as u64);
+        let (features, usage) = self.dataset.features(&extractor, options, &on_done)?;
         progress.finish_and_clear();
         if let Some(note) = usage.note() {
             bars.say(note);
@@ -132,8 +144,7 @@ impl Task {
             .iter()
             .map(|clip| clip.label as i64)
             .collect();
-        let shape = [features.max_length, features.bins];
-        let clips = Clips::new(features.values, labels, shape, device)
+        let clips = Clips::from_features(features, labels, device)
             .context("the features do not belong to the clips; remove them from the cache")?
             .with_fbank(self.front_end.fbank.clone())
             .with_ast(self.front_end.ast.clone());
@@ -158,14 +169,15 @@ impl Task {
                 self.splits.len()
             )
         })?;
-        let thin = |part: &[usize], limit: Option<usize>, seed: u64| match limit {
-            Some(limit) => per_class(part, &self.dataset.clips, limit, seed),
+        // Every run of a fold is tested on the same clips, whatever its seed.
+        let fixed = |part: &[usize]| match self.spec.test_clips_per_class {
+            Some(limit) => per_class(part, &self.dataset.clips, limit, TEST_SEED),
             None => part.to_vec(),
         };
-        // Every run of a fold is tested on the same clips, whatever its seed.
-        let fixed = |part: &[usize]| thin(part, self.spec.test_clips_per_class, TEST_SEED);
         Ok(Split {
-            train: thin(&whole.train, self.spec.train_clips_per_class, seed),
+            train: self
+                .protocol
+                .training_part(&whole.train, &self.dataset.clips, seed),
             validation: fixed(&whole.validation),
             test: fixed(&whole.test),
             extra: whole
@@ -175,6 +187,17 @@ impl Task {
                 .collect(),
             ..whole.clone()
         })
+    }
+}
+
+/// What `compat` asks for, and what the profile asks for instead.
+fn protocol(spec: &TaskSpec, defaults: &Defaults, compat: Compat) -> Protocol {
+    let usual = Protocol::of(compat, defaults);
+    Protocol {
+        validation: spec.validation.unwrap_or(usual.validation),
+        few_shot: spec.train_clips_per_class,
+        few_shot_rule: spec.few_shot_rule.unwrap_or(usual.few_shot_rule),
+        allow_leaks: spec.allow_leaks.clone(),
     }
 }
 

@@ -114,24 +114,26 @@ pub enum DataError {
         /// The value found.
         value: String,
     },
-    /// A group value stands in two parts of a split that must not share it.
+    /// Group values stand in two parts of a split that must not share them.
     #[error(
-        "fold {fold}: {group} `{value}` is in the {first} part and in the {second} part; results would be too good, so change `split` in the manifest"
+        "fold {fold}: {group} {} in the {first} part and in the {second} part (for example {} and {}); results would be too good, so change `split`, or allow it: `leaks.allow` in the manifest, or the flag of the run", shared(values), examples[0], examples[1]
     )]
     GroupLeak {
         /// Index of the fold, from 0.
         fold: usize,
         /// Name of the group.
         group: String,
-        /// The shared value.
-        value: String,
+        /// The shared values.
+        values: Vec<String>,
         /// One part.
         first: String,
         /// The other part.
         second: String,
+        /// A clip of the first value in either part.
+        examples: [String; 2],
     },
     /// A clip has a group value that the split does not list.
-    #[error("{}: {group} `{value}` is not in `split.order` of the manifest; add it there, or leave the clip out with `clips.exclude`", file.display())]
+    #[error("{}: {group} `{value}` is not listed in `split` of the manifest; add it there, or leave the clip out with `clips.exclude`", file.display())]
     UnlistedGroup {
         /// The clip.
         file: PathBuf,
@@ -139,6 +141,52 @@ pub enum DataError {
         group: String,
         /// Its value.
         value: String,
+    },
+    /// The same clip in two formats.
+    #[error("{} and {} differ in the ending only; the same sound could be trained on and tested, so remove one", first.display(), second.display())]
+    TwoEndings {
+        /// One file.
+        first: PathBuf,
+        /// The other.
+        second: PathBuf,
+    },
+    /// A table or list of clips cannot be read.
+    #[error("cannot read {}: {source}; check the path and the permissions, or fetch the data set again", file.display())]
+    TableUnreadable {
+        /// The table.
+        file: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A table or list of clips is at fault.
+    #[error("{}, line {line}: {message}", file.display())]
+    TableFault {
+        /// The table.
+        file: PathBuf,
+        /// Number of the line, from 1.
+        line: usize,
+        /// What is wrong and what to do.
+        message: String,
+    },
+    /// A list names files that are not there.
+    #[error("{} lists {count} files that are not under {}, for example {examples}; fetch the missing files, or take them out of the list", list.display(), root.display())]
+    ListedMissing {
+        /// The list.
+        list: PathBuf,
+        /// Folder of the data set.
+        root: PathBuf,
+        /// Number of missing files.
+        count: usize,
+        /// Some of them.
+        examples: String,
+    },
+    /// A folder of sounds whose layout cannot be told.
+    #[error("{}: {message}", place.display())]
+    OwnSounds {
+        /// The folder or table.
+        place: PathBuf,
+        /// What is missing and what to do.
+        message: String,
     },
     /// A split cannot be made from these clips.
     #[error("fold {fold}: {message}")]
@@ -181,6 +229,16 @@ impl DataError {
             message: message.into(),
         }
     }
+}
+
+fn shared(values: &[String]) -> String {
+    let named: Vec<String> = values.iter().take(3).map(|v| format!("`{v}`")).collect();
+    let more = match values.len() - named.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let verb = if values.len() == 1 { "is" } else { "are" };
+    format!("{}{more} {verb}", named.join(", "))
 }
 
 fn at_line(line: Option<usize>) -> String {

@@ -1,180 +1,295 @@
-//! The features of all clips, computed in parallel into one block of memory.
+//! The features of all clips: each clip's own frames, in memory or in a mapped
+//! file, padded when they are read.
 
-use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use half::f16;
+use half::slice::HalfFloatSliceExt;
+use serde::{Deserialize, Serialize};
 
-use audio_frontend::Extractor;
-use rayon::prelude::*;
-
+use super::bytes::Bytes;
 use super::error::DataError;
-use super::scan::Clip;
 
-/// Energies of larger samples overflow f32 and would look like silence.
-const LOUDEST: f32 = 1e15;
+/// How features are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FeatureFormat {
+    /// 4 bytes a value, exactly what the front end gives. The default.
+    #[default]
+    F32,
+    /// 2 bytes a value, rounded to the nearest half-precision number: values
+    /// between -2 and 2 move by at most 2^-11, about 0.0005.
+    F16,
+}
 
-/// Told the number of finished clips and the number of all, from any thread.
-pub type Progress<'a> = dyn Fn(usize, usize) + Sync + 'a;
+impl FeatureFormat {
+    /// Bytes of one value.
+    pub fn bytes(self) -> usize {
+        match self {
+            Self::F32 => 4,
+            Self::F16 => 2,
+        }
+    }
 
-/// The features of a data set.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Features {
-    /// All features, row-major [clips, max_length, F].
-    pub values: Vec<f32>,
-    /// Frames of each clip that are no padding, at most `max_length`.
-    pub frames: Vec<u32>,
-    /// Frames per clip, padding included.
-    pub max_length: usize,
+    /// Whether this is the default, for fields that are written only where
+    /// they say something.
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The bytes of `values`, little-endian.
+    ///
+    /// # Errors
+    /// A value that half precision cannot hold.
+    pub(super) fn encode(self, values: &[f32]) -> Result<Vec<u8>, String> {
+        match self {
+            Self::F32 => Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect()),
+            Self::F16 => {
+                let mut rounded = vec![f16::ZERO; values.len()];
+                rounded.convert_from_f32_slice(values);
+                match rounded.iter().position(|x| !x.is_finite()) {
+                    None => Ok(rounded.iter().flat_map(|x| x.to_le_bytes()).collect()),
+                    Some(position) => Err(format!(
+                        "has a feature of {:e}, which f16 cannot hold; store the features as f32",
+                        values[position]
+                    )),
+                }
+            }
+        }
+    }
+
+    /// The values of `bytes`, as many as fit into `values`.
+    fn decode(self, bytes: &[u8], values: &mut [f32]) {
+        match self {
+            Self::F32 => {
+                for (value, four) in values.iter_mut().zip(bytes.chunks_exact(4)) {
+                    *value = f32::from_le_bytes([four[0], four[1], four[2], four[3]]);
+                }
+            }
+            Self::F16 => {
+                let halves = bytes.chunks_exact(2);
+                let halves: Vec<f16> = halves.map(|b| f16::from_le_bytes([b[0], b[1]])).collect();
+                halves.convert_to_f32_slice(values);
+            }
+        }
+    }
+}
+
+/// What the features of every clip have in common.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct FeatureShape {
+    /// Frames per clip once padded.
+    pub(super) max_length: usize,
     /// Mel bins F.
-    pub bins: usize,
+    pub(super) bins: usize,
+    /// Value of padded cells.
+    pub(super) padding: f32,
+    /// How values are stored.
+    pub(super) format: FeatureFormat,
+}
+
+/// The features of a data set, to be read by any number of threads.
+///
+/// Stored are the frames a clip has, at most `max_length`; what is missing to
+/// `max_length` is filled in when a clip is read, with the value that a frame
+/// of zeros has after normalisation. In f32 that gives the same bits as
+/// [`audio_frontend::Extractor::extract`].
+#[derive(Debug)]
+pub struct Features {
+    shape: FeatureShape,
+    bytes: Bytes,
+    /// Byte at which the values begin.
+    start: usize,
+    /// Frames before each clip, and all of them at the end.
+    before: Vec<usize>,
 }
 
 impl Features {
-    /// Number of clips.
-    pub fn clips(&self) -> usize {
-        self.frames.len()
+    /// Takes the frames of each clip and the bytes that hold their values from
+    /// `start` on; `None` where there are too few bytes.
+    pub(super) fn new(
+        shape: FeatureShape,
+        frames: &[u32],
+        bytes: Bytes,
+        start: usize,
+    ) -> Option<Self> {
+        let mut before = Vec::with_capacity(frames.len() + 1);
+        let mut sum = 0usize;
+        before.push(sum);
+        for &count in frames {
+            sum = sum.checked_add(count as usize)?;
+            before.push(sum);
+        }
+        let size = sum.checked_mul(shape.bins)?;
+        let size = size.checked_mul(shape.format.bytes())?;
+        let fits = start.checked_add(size)? <= bytes.len();
+        let short = frames
+            .iter()
+            .all(|&frames| frames as usize <= shape.max_length);
+        (fits && short).then_some(Self {
+            shape,
+            bytes,
+            start,
+            before,
+        })
     }
 
-    /// Features of the clip `index`.
+    /// Number of clips.
+    pub fn clips(&self) -> usize {
+        self.before.len() - 1
+    }
+
+    /// Frames per clip, padding included.
+    pub fn max_length(&self) -> usize {
+        self.shape.max_length
+    }
+
+    /// Mel bins F.
+    pub fn bins(&self) -> usize {
+        self.shape.bins
+    }
+
+    /// How the values are stored.
+    pub fn format(&self) -> FeatureFormat {
+        self.shape.format
+    }
+
+    /// Whether the values lie in a mapped file rather than in memory.
+    pub fn is_mapped(&self) -> bool {
+        self.bytes.is_mapped()
+    }
+
+    /// Frames of the clip `index` that are no padding, at most `max_length`.
+    ///
+    /// # Panics
+    /// As a slice does, when there is no such clip.
+    pub fn frames(&self, index: usize) -> usize {
+        self.before[index + 1] - self.before[index]
+    }
+
+    /// Writes the features of the clip `index` to `values`, padded.
+    ///
+    /// # Shapes
+    /// `values` is [max_length, F], row-major.
+    ///
+    /// # Panics
+    /// As a slice does, when there is no such clip or `values` is shorter.
+    pub fn read(&self, index: usize, values: &mut [f32]) {
+        let FeatureShape { bins, padding, .. } = self.shape;
+        let size = self.shape.max_length * bins;
+        let (own, rest) = values[..size].split_at_mut(self.frames(index) * bins);
+        let row = bins * self.shape.format.bytes();
+        let start = self.start + self.before[index] * row;
+        let end = self.start + self.before[index + 1] * row;
+        let decode = |bytes: &[u8]| self.shape.format.decode(bytes, own);
+        self.bytes.with(start..end, decode);
+        rest.fill(padding);
+    }
+
+    /// The features of the clip `index`, padded.
     ///
     /// # Shapes
     /// [max_length, F], row-major.
-    pub fn clip(&self, index: usize) -> &[f32] {
-        let row = self.max_length * self.bins;
-        &self.values[index * row..][..row]
+    ///
+    /// # Panics
+    /// As a slice does, when there is no such clip.
+    pub fn clip(&self, index: usize) -> Vec<f32> {
+        let mut values = vec![0.0; self.shape.max_length * self.shape.bins];
+        self.read(index, &mut values);
+        values
     }
 }
 
-/// Where the sound of a clip is.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Sound<'a> {
-    /// In a file.
-    File(&'a Path),
-    /// In memory: mono samples, and how many there are per second.
-    Samples(&'a [f32], u32),
-}
-
-/// Computes the features of every clip on all cores; `sound` tells where the
-/// sound of the clip with an index is.
-pub(super) fn compute<'a>(
-    clips: &[Clip],
-    extractor: &Extractor,
-    progress: &Progress<'_>,
-    sound: &(dyn Fn(usize) -> Sound<'a> + Sync),
-) -> Result<Features, DataError> {
-    let (max_length, bins) = size(extractor);
-    let mut values = allocate(clips.len(), max_length, bins)?;
-    let done = AtomicUsize::new(0);
-    let frames: Vec<Result<u32, String>> = values
-        .par_chunks_mut(max_length * bins)
-        .enumerate()
-        .map(|(index, row)| {
-            let frames = fill(extractor, &clips[index].path, sound(index), row);
-            progress(done.fetch_add(1, Ordering::Relaxed) + 1, clips.len());
-            frames
-        })
-        .collect();
-    Ok(Features {
-        values,
-        frames: all_good(clips, frames)?,
-        max_length,
-        bins,
-    })
-}
-
-/// Frames per clip and mel bins; the front end refuses 0 of either.
-pub(super) fn size(extractor: &Extractor) -> (usize, usize) {
-    let config = extractor.config();
-    (config.ast.max_length, config.fbank.num_mel_bins)
-}
-
-/// Fills one row and returns its frames that are no padding.
-fn fill(
-    extractor: &Extractor,
-    name: &Path,
-    sound: Sound<'_>,
-    row: &mut [f32],
-) -> Result<u32, String> {
-    let audio;
-    let (samples, rate) = match sound {
-        Sound::Samples(samples, rate) => (samples, rate),
-        Sound::File(path) => {
-            audio = extractor.load(path).map_err(|error| error.to_string())?;
-            (&audio.samples[..], audio.sample_rate)
-        }
-    };
-    if let Some(loud) = samples.iter().find(|sample| sample.abs() > LOUDEST) {
-        return Err(format!(
-            "{} has a sample of {loud:e}; write the file again with samples in -1..1",
-            name.display()
-        ));
-    }
-    let features = extractor
-        .extract(samples, rate)
-        .map_err(|error| error.in_file(name).to_string())?;
-    for (value, feature) in row.iter_mut().zip(&features) {
-        *value = *feature;
-    }
-    let config = extractor.config();
-    let frames = config
-        .fbank
-        .num_frames(samples.len())
-        .min(config.ast.max_length);
-    // A row of 2^32 frames would not fit into memory.
-    Ok(u32::try_from(frames).unwrap_or(u32::MAX))
-}
-
-/// The values of `results`, or an error that names every clip without one.
-pub(super) fn all_good<T>(
-    clips: &[Clip],
-    results: Vec<Result<T, String>>,
-) -> Result<Vec<T>, DataError> {
-    let total = results.len();
-    let mut good = Vec::with_capacity(total);
-    let mut bad = Vec::new();
-    for (clip, result) in clips.iter().zip(results) {
-        match result {
-            Ok(value) => good.push(value),
-            Err(reason) => bad.push((clip.path.clone(), reason)),
-        }
-    }
-    if bad.is_empty() {
-        Ok(good)
-    } else {
-        Err(DataError::BadFiles { total, files: bad })
-    }
-}
-
-/// Zeros for `clips` rows; refuses instead of ending the program where memory
-/// does not suffice.
-pub(super) fn allocate(
+/// Memory for features, refused instead of ending the program where it does
+/// not suffice.
+pub(super) fn reserve(
+    bytes: &mut Vec<u8>,
+    more: usize,
     clips: usize,
-    max_length: usize,
-    bins: usize,
-) -> Result<Vec<f32>, DataError> {
-    let too_large = || DataError::TooLarge {
+    shape: FeatureShape,
+) -> Result<(), DataError> {
+    bytes.try_reserve(more).map_err(|_| DataError::TooLarge {
         clips,
-        max_length,
-        bins,
-    };
-    let length = clips
-        .checked_mul(max_length)
-        .and_then(|rows| rows.checked_mul(bins));
-    let length = length.ok_or_else(too_large)?;
-    let mut values = Vec::new();
-    values.try_reserve_exact(length).map_err(|_| too_large())?;
-    values.resize(length, 0.0);
-    Ok(values)
+        max_length: shape.max_length,
+        bins: shape.bins,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    const SHAPE: FeatureShape = FeatureShape {
+        max_length: 4,
+        bins: 2,
+        padding: 0.25,
+        format: FeatureFormat::F32,
+    };
 
     #[test]
     fn features_that_cannot_fit_are_refused_and_not_allocated() {
-        let error = allocate(usize::MAX / 8, 1024, 128).expect_err("too large");
-        assert!(error.to_string().contains("max_length"), "{error}");
-        let error = allocate(1 << 40, 1024, 128).expect_err("too large");
-        assert!(error.to_string().contains("128 bins"), "{error}");
+        let shape = FeatureShape {
+            max_length: 1024,
+            bins: 128,
+            ..SHAPE
+        };
+        let mut bytes = Vec::new();
+        for more in [usize::MAX / 8, isize::MAX as usize + 1] {
+            let error = reserve(&mut bytes, more, 7, shape).expect_err("too large");
+            let text = error.to_string();
+            assert!(
+                text.contains("max_length") && text.contains("128 bins"),
+                "{text}"
+            );
+        }
+        assert_eq!(bytes.capacity(), 0);
+    }
+
+    #[test]
+    fn own_frames_come_back_and_the_rest_is_padding() {
+        let values: Vec<f32> = (0..10).map(|value| value as f32 / 3.0).collect();
+        let mut bytes = vec![9; 3];
+        bytes.extend(SHAPE.format.encode(&values).expect("bytes"));
+        let features = Features::new(SHAPE, &[1, 4, 0], Bytes::Memory(bytes), 3).expect("fits");
+        assert_eq!(features.clips(), 3);
+        assert_eq!(
+            features.clip(0),
+            [&values[..2], &[0.25; 6][..]].concat(),
+            "one frame, three of padding"
+        );
+        assert_eq!(features.clip(1), values[2..]);
+        assert_eq!(features.clip(2), [0.25; 8]);
+    }
+
+    #[test]
+    fn too_few_bytes_and_clips_that_are_too_long_are_refused() {
+        let bytes = |length| Bytes::Memory(vec![0; length]);
+        assert!(Features::new(SHAPE, &[2, 1], bytes(24), 0).is_some());
+        assert!(Features::new(SHAPE, &[2, 1], bytes(23), 0).is_none());
+        assert!(Features::new(SHAPE, &[2, 1], bytes(24), 1).is_none());
+        assert!(Features::new(SHAPE, &[5], bytes(100), 0).is_none());
+    }
+
+    #[test]
+    fn what_half_precision_cannot_hold_is_refused() {
+        let error = FeatureFormat::F16.encode(&[1.0, 1e6]).expect_err("large");
+        assert!(error.contains("1e6") && error.contains("as f32"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn f32_keeps_every_bit_and_f16_moves_values_by_at_most_a_rounding(
+            values in prop::collection::vec(-2.0f32..2.0, 0..70),
+        ) {
+            let mut read = vec![0.0; values.len()];
+            let bytes = FeatureFormat::F32.encode(&values).expect("bytes");
+            FeatureFormat::F32.decode(&bytes, &mut read);
+            prop_assert_eq!(&read, &values);
+            let bytes = FeatureFormat::F16.encode(&values).expect("bytes");
+            prop_assert_eq!(bytes.len(), 2 * values.len());
+            FeatureFormat::F16.decode(&bytes, &mut read);
+            for (x, y) in read.iter().zip(&values) {
+                prop_assert!((x - y).abs() <= 1.0 / 2048.0, "{} and {}", x, y);
+            }
+        }
     }
 }

@@ -4,18 +4,20 @@
 //! Everything a data set needs is in its manifest: adding a data set is adding
 //! a file.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use audio_frontend::Channels;
+use audio_frontend::{Channels, SpecAugment};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
 use super::error::DataError;
+use super::layout::LayoutSpec;
+use super::leaks::LeakSpec;
+use super::protocol::ValidationRule;
+use super::split_spec::SplitSpec;
+use super::template::Template;
 use super::toml_error::explain;
-
-/// Most folds of a split.
-const MAX_FOLDS: usize = 1000;
 
 /// One data set, as written in `datasets/<name>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -35,12 +37,20 @@ pub struct Manifest {
     /// Where to fetch it from; read by the fetching program only.
     #[serde(default)]
     pub source: toml::Table,
+    /// How the folder tells what its clips are; every file that matches
+    /// `clips.pattern` when left out.
+    #[serde(default, skip_serializing_if = "LayoutSpec::is_files")]
+    pub layout: LayoutSpec,
     /// Which files are clips.
+    #[serde(default)]
     pub clips: ClipSpec,
     /// What the label of a clip is.
     pub label: LabelSpec,
     /// How clips are divided into training, validation and test parts.
     pub split: SplitSpec,
+    /// Which groups must not stand in two parts, and known exceptions.
+    #[serde(default, skip_serializing_if = "LeakSpec::is_default")]
+    pub leaks: LeakSpec,
     /// Settings a run uses unless told otherwise.
     pub defaults: Defaults,
 }
@@ -58,12 +68,14 @@ pub struct PartNote {
 }
 
 /// Which files of the folder are clips.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClipSpec {
     /// Regular expression over the path relative to the folder, with forward
     /// slashes. Its named groups become the groups of the clip; a group that
-    /// takes no part in the match has the value "".
+    /// takes no part in the match has the value "". Left out where the layout
+    /// names the files.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub pattern: String,
     /// Regular expression over the same path; files that match are no clips.
     #[serde(default)]
@@ -71,13 +83,18 @@ pub struct ClipSpec {
     /// How many clips there must be after everything is left out.
     #[serde(default)]
     pub count: Option<usize>,
+    /// Further groups put together from others: the text with `{name}`
+    /// replaced by the value of that group, for example
+    /// `speaker = "{session}{gender}"`.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub derive: BTreeMap<String, String>,
 }
 
 /// What the label of a clip is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LabelSpec {
-    /// The named group of the pattern that holds the label.
+    /// The group that holds the label.
     pub group: String,
     /// Values of that group whose clips are left out.
     #[serde(default)]
@@ -96,68 +113,6 @@ pub struct ClassSpec {
     pub values: Vec<String>,
 }
 
-/// How clips are divided into parts.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "protocol", rename_all = "kebab-case", deny_unknown_fields)]
-pub enum SplitSpec {
-    /// One fold per value of `test_group`: the clips of that value are tested,
-    /// all others train. From those, whole values of `validation_group` are
-    /// split off for validation.
-    LeaveOneGroupOut {
-        /// Group whose values are left out in turn, for example `voice`.
-        test_group: String,
-        /// Group no value of which is both in training and validation.
-        validation_group: String,
-        /// Share of the values of `validation_group` used for validation,
-        /// above 0 and below 1.
-        validation_fraction: f64,
-        /// Seed of the choice.
-        #[serde(default)]
-        seed: u64,
-    },
-    /// The values of `group` are dealt into `folds` buckets; fold i tests
-    /// bucket i, validates on bucket i + 1 and trains on the others.
-    GroupKFold {
-        /// Group no value of which is in two parts, for example `speaker`.
-        group: String,
-        /// Number of buckets and of folds: 3 to 1000, and no more than `group`
-        /// has values.
-        folds: usize,
-        /// Seed of the deal.
-        #[serde(default)]
-        seed: u64,
-        /// Further test parts made of clips that are never trained on.
-        #[serde(default)]
-        extra: Vec<ExtraSpec>,
-    },
-    /// One fold per value of `order`: fold i tests the clips whose value of
-    /// `group` is the i-th, validates on those of the value before it (for the
-    /// first fold: of the last value) and trains on all others. Meant for data
-    /// sets that come with folds, whose runs have an order of their own.
-    GroupRotation {
-        /// Group whose values take turns, for example `fold`.
-        group: String,
-        /// Every value of that group once, at least 3, in the order in which
-        /// they are tested.
-        order: Vec<String>,
-    },
-}
-
-/// A further test part: clips that stand in no other part. Fold i tests those
-/// whose value of the split's `group` falls into bucket i, so that nothing of
-/// what they say was trained or validated on, and every one of them is tested
-/// in exactly one fold.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ExtraSpec {
-    /// Name in the results.
-    pub name: String,
-    /// Group that tells these clips from the others.
-    pub group: String,
-    /// Values of that group that belong to this part.
-    pub values: Vec<String>,
-}
-
 /// Settings a run uses unless told otherwise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -172,6 +127,17 @@ pub struct Defaults {
     /// authors do not mix them down: `first`. All other runs mix.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub paper_channels: Option<Channels>,
+    /// What a run with `compat = paper` validates on, where the paper's authors
+    /// do not hold anything out: `test-part`. All other runs hold out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub paper_validation: Option<ValidationRule>,
+    /// Masks on training clips; off when left out.
+    #[serde(default, skip_serializing_if = "is_off")]
+    pub spec_augment: SpecAugment,
+}
+
+fn is_off(masks: &SpecAugment) -> bool {
+    *masks == SpecAugment::default()
 }
 
 impl Manifest {
@@ -219,10 +185,40 @@ impl Manifest {
                 self.name
             ));
         }
-        let groups = self.clips.validate()?;
+        let groups = self.groups()?;
         self.label.validate(&groups)?;
         self.split.validate(&groups)?;
+        self.leaks.validate(&groups)?;
         self.defaults.validate()
+    }
+}
+
+impl Manifest {
+    /// Names of all groups that clips have, after layout, pattern and templates
+    /// were found to fit each other.
+    fn groups(&self) -> Result<BTreeSet<String>, String> {
+        let mut groups = self.clips.validate()?;
+        match (self.layout.names_files(), self.clips.pattern.is_empty()) {
+            (false, true) => {
+                return Err("`clips.pattern` is missing; write one, or a `[layout]` whose files name the clips".to_owned());
+            }
+            (true, false) => {
+                return Err("`clips.pattern` is not used where the layout names the clips; remove it, or use `clips.exclude`".to_owned());
+            }
+            _ => {}
+        }
+        self.layout.validate(&mut groups)?;
+        let mut derived = groups.clone();
+        for (name, text) in &self.clips.derive {
+            let template = Template::parse("clips.derive", text)?;
+            template.needs("clips.derive", &groups)?;
+            if !derived.insert(name.clone()) {
+                return Err(format!(
+                    "`clips.derive` makes a group `{name}` that there is already; give it another name"
+                ));
+            }
+        }
+        Ok(derived)
     }
 }
 
@@ -278,74 +274,6 @@ impl LabelSpec {
     }
 }
 
-impl SplitSpec {
-    fn validate(&self, groups: &BTreeSet<String>) -> Result<(), String> {
-        match self {
-            Self::LeaveOneGroupOut {
-                test_group,
-                validation_group,
-                validation_fraction,
-                seed: _,
-            } => {
-                known_group("split.test_group", test_group, groups)?;
-                known_group("split.validation_group", validation_group, groups)?;
-                // Written so that NaN is refused too.
-                if !(*validation_fraction > 0.0 && *validation_fraction < 1.0) {
-                    return Err(format!(
-                        "`split.validation_fraction` is {validation_fraction}; use a number above 0 and below 1"
-                    ));
-                }
-                Ok(())
-            }
-            Self::GroupKFold {
-                group,
-                folds,
-                seed: _,
-                extra,
-            } => {
-                known_group("split.group", group, groups)?;
-                if *folds < 3 {
-                    return Err(format!(
-                        "`split.folds` is {folds}; training, validation and test need at least 3"
-                    ));
-                }
-                if *folds > MAX_FOLDS {
-                    return Err(format!(
-                        "`split.folds` is {folds}; every fold is a training of its own, use at most {MAX_FOLDS}"
-                    ));
-                }
-                let mut names = BTreeSet::new();
-                for part in extra {
-                    known_group("split.extra.group", &part.group, groups)?;
-                    if part.values.is_empty() || !names.insert(&part.name) {
-                        return Err(format!(
-                            "extra part `{}` has no `values` or the name of another one; give it both",
-                            part.name
-                        ));
-                    }
-                }
-                Ok(())
-            }
-            Self::GroupRotation { group, order } => {
-                known_group("split.group", group, groups)?;
-                let mut seen = BTreeSet::new();
-                if let Some(twice) = order.iter().find(|value| !seen.insert(*value)) {
-                    return Err(format!(
-                        "`split.order` has `{twice}` twice; list every value of `{group}` once"
-                    ));
-                }
-                if order.len() < 3 {
-                    return Err(format!(
-                        "`split.order` has {} values; training, validation and test need at least 3",
-                        order.len()
-                    ));
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
 impl Defaults {
     fn validate(&self) -> Result<(), String> {
         let fields = [
@@ -360,17 +288,21 @@ impl Defaults {
     }
 }
 
-fn compile(field: &str, pattern: &str) -> Result<Regex, String> {
+pub(super) fn compile(field: &str, pattern: &str) -> Result<Regex, String> {
     Regex::new(pattern).map_err(|error| format!("`{field}` is no regular expression: {error}"))
 }
 
-fn known_group(field: &str, group: &str, groups: &BTreeSet<String>) -> Result<(), String> {
+pub(super) fn known_group(
+    field: &str,
+    group: &str,
+    groups: &BTreeSet<String>,
+) -> Result<(), String> {
     if groups.contains(group) {
         return Ok(());
     }
     let known: Vec<&str> = groups.iter().map(String::as_str).collect();
     Err(format!(
-        "`{field}` is `{group}`, but `clips.pattern` names only these groups: {}",
+        "`{field}` is `{group}`, but clips have only these groups: {}",
         known.join(", ")
     ))
 }

@@ -7,32 +7,48 @@
 //!
 //! Nothing here knows a model: features are plain `f32` numbers.
 
+mod bytes;
 mod cache;
+mod compute;
 mod error;
 mod features;
+mod layout;
+mod layouts;
+mod leaks;
 mod manifest;
+mod own;
+mod protocol;
 mod scan;
+mod shares;
 mod split;
+mod split_spec;
 pub mod synthetic;
-mod toml_error;
+mod table;
+mod template;
+pub(crate) mod toml_error;
 
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
 use audio_frontend::Extractor;
-use features::Sound;
+use compute::{Job, Sound};
+use features::FeatureShape;
 use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 pub use cache::CacheUse;
+pub use compute::Progress;
 pub use error::DataError;
-pub use features::{Features, Progress};
-pub use manifest::{
-    ClassSpec, ClipSpec, Defaults, ExtraSpec, LabelSpec, Manifest, PartNote, SplitSpec,
-};
+pub use features::{FeatureFormat, Features};
+pub use layout::{LayoutSpec, ListFile, TableFile};
+pub use leaks::{ALWAYS_APART, AllowedLeak, LeakSpec};
+pub use manifest::{ClassSpec, ClipSpec, Defaults, LabelSpec, Manifest, PartNote};
+pub use own::{Columns, OwnOptions};
+pub use protocol::{FewShotRule, Protocol, ValidationRule, first_per_class, per_class};
 pub(crate) use scan::list_files;
-pub use scan::{Clip, scan};
-pub use split::{Split, per_class, splits};
+pub use scan::{Clip, Segment, scan};
+pub use split::{Split, splits};
+pub use split_spec::{ExtraSpec, HoldOut, SplitSpec};
 
 /// SHA-256 of something.
 pub type Hash = [u8; 32];
@@ -83,6 +99,18 @@ impl Dataset {
         })
     }
 
+    /// Leaves out all clips but these, given by index in ascending order.
+    pub fn keep(&mut self, part: &[usize]) {
+        fn only<T: Clone>(values: &[T], part: &[usize]) -> Vec<T> {
+            part.iter().map(|&index| values[index].clone()).collect()
+        }
+        self.clips = only(&self.clips, part);
+        if let Sounds::Samples(samples) = &self.sounds {
+            self.sounds = Sounds::Samples(only(samples, part));
+        }
+        self.hashes = OnceLock::new();
+    }
+
     /// Number of classes C.
     pub fn classes(&self) -> usize {
         self.manifest.label.classes.len()
@@ -99,9 +127,27 @@ impl Dataset {
     /// The folds of the manifest's protocol.
     ///
     /// # Errors
-    /// As [`splits`].
+    /// As [`splits`], and where a group that is to be kept apart stands in two
+    /// parts.
     pub fn splits(&self) -> Result<Vec<Split>, DataError> {
-        splits(&self.manifest.split, &self.clips, self.classes())
+        self.splits_for(&Protocol::default())
+    }
+
+    /// The folds of the manifest's protocol as a run with these choices has
+    /// them. Few-shot training parts are taken later, since their clips depend
+    /// on the seed: [`Protocol::training_part`].
+    ///
+    /// # Errors
+    /// As [`Dataset::splits`]; groups of `protocol.allow_leaks` are not looked
+    /// at.
+    pub fn splits_for(&self, protocol: &Protocol) -> Result<Vec<Split>, DataError> {
+        let mut folds = splits(&self.manifest.split, &self.clips, self.classes())?;
+        for fold in &mut folds {
+            let leaks = &self.manifest.leaks;
+            leaks::check(fold, &self.clips, leaks, &protocol.allow_leaks)?;
+            protocol.validation.apply(fold);
+        }
+        Ok(folds)
     }
 
     /// Number of clips of each class in `part`.
@@ -167,44 +213,92 @@ impl Dataset {
     /// The features of every clip, in the order of [`Dataset::clips`], each cut
     /// or padded to the `max_length` of the front end.
     ///
-    /// They are taken from the file of an earlier call in the folder `cache`
-    /// where sounds and settings are the same, and else computed on all cores
-    /// and stored there. That a cache file is damaged or cannot be written is
-    /// told in the second value and stops nothing.
+    /// With a cache they lie in a file that is mapped into memory: that of an
+    /// earlier call where sounds and settings are the same, and else a new one,
+    /// computed on all cores. That a cache file is damaged or cannot be written
+    /// is told in the second value and stops nothing.
     ///
     /// # Errors
     /// A clip is no usable sound (all such clips are named), or the features do
-    /// not fit into memory.
+    /// not fit into memory where there is no cache.
     pub fn features(
         &self,
         extractor: &Extractor,
-        cache: Option<&Path>,
+        options: FeatureOptions<'_>,
         progress: &Progress<'_>,
     ) -> Result<(Features, CacheUse), DataError> {
         let sound = |index: usize| match &self.sounds {
-            Sounds::Files => Sound::File(&self.clips[index].path),
+            Sounds::Files => Sound::File,
             Sounds::Samples(sounds) => Sound::Samples(&sounds[index], synthetic::SAMPLE_RATE),
         };
-        let compute = || features::compute(&self.clips, extractor, progress, &sound);
-        let Some(folder) = cache else {
-            return Ok((compute()?, CacheUse::Off));
+        let job = Job {
+            clips: &self.clips,
+            sound: &sound,
+            extractor,
+            format: options.format,
+            progress,
         };
-        let (max_length, bins) = features::size(extractor);
-        let settings = format!("{:?}", extractor.config());
-        let key = cache::Key::new(self.hashes()?, &settings, max_length, bins);
-        cache::load_or_compute(folder, &self.manifest.name, &key, compute)
+        let config = extractor.config();
+        let shape = FeatureShape {
+            max_length: config.ast.max_length,
+            bins: config.fbank.num_mel_bins,
+            padding: config.ast.normalised(0.0),
+            format: options.format,
+        };
+        let build: &cache::Build<'_> = &|store| compute::compute(&job, store);
+        let Some(folder) = options.cache else {
+            let features = cache::in_memory(self.clips.len(), shape, build)?;
+            return Ok((features, CacheUse::Off));
+        };
+        let key = cache::Key::new(self.hashes()?, &format!("{config:?}"), shape);
+        cache::load_or_build(folder, &self.manifest.name, &key, build)
     }
 }
 
+/// Where and how features are kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct FeatureOptions<'a> {
+    /// Folder of the feature cache; in memory when left out.
+    pub cache: Option<&'a Path>,
+    /// Their format. Default f32.
+    pub format: FeatureFormat,
+}
+
+/// SHA-256 of the sound of every clip: of its file, and where the clip is a
+/// piece of that, of its times too.
 fn hash_files(clips: &[Clip]) -> Result<Vec<Hash>, DataError> {
-    let read: Vec<Result<Hash, String>> = clips
+    let runs: Vec<&[Clip]> = clips.chunk_by(|a, b| a.path == b.path).collect();
+    let read: Vec<Result<Hash, String>> = runs
         .par_iter()
-        .map(|clip| match std::fs::read(&clip.path) {
+        .map(|run| match std::fs::read(&run[0].path) {
             Ok(bytes) => Ok(Sha256::digest(bytes).into()),
-            Err(error) => Err(format!("cannot read {}: {error}", clip.path.display())),
+            Err(error) => Err(format!("cannot read {}: {error}", run[0].path.display())),
         })
         .collect();
-    features::all_good(clips, read)
+    let mut hashes = Vec::with_capacity(clips.len());
+    let mut bad = Vec::new();
+    for (run, read) in runs.into_iter().zip(read) {
+        match read {
+            Ok(file) => hashes.extend(run.iter().map(|clip| hash_piece(file, clip.segment))),
+            Err(fault) => bad.push((run[0].path.clone(), fault)),
+        }
+    }
+    if bad.is_empty() {
+        return Ok(hashes);
+    }
+    let total = clips.len();
+    Err(DataError::BadFiles { total, files: bad })
+}
+
+fn hash_piece(file: Hash, segment: Option<Segment>) -> Hash {
+    let Some(Segment { start, end }) = segment else {
+        return file;
+    };
+    let mut hash = Sha256::new();
+    hash.update(file);
+    hash.update(start.to_le_bytes());
+    hash.update(end.unwrap_or(f64::INFINITY).to_le_bytes());
+    hash.finalize().into()
 }
 
 fn hash_samples(samples: &[f32]) -> Hash {

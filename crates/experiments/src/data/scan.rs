@@ -2,43 +2,107 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use regex::Regex;
 
 use super::error::DataError;
+use super::layouts::{self, Candidate};
 use super::manifest::{LabelSpec, Manifest};
+use super::template::Template;
 
-/// One labelled recording.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One labelled recording, or a piece of one.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Clip {
     /// Where the file is.
     pub path: PathBuf,
-    /// Path relative to the folder of the data set, with forward slashes; the
-    /// name of the clip everywhere else.
+    /// Path relative to the folder of the data set, with forward slashes.
     pub relative: String,
     /// Index of the class, below C.
     pub label: usize,
-    /// Value of every named group of the manifest's pattern.
+    /// Value of every group the manifest speaks of.
     pub groups: BTreeMap<String, String>,
+    /// The piece of the file that is the clip; all of it when left out.
+    pub segment: Option<Segment>,
 }
 
+/// From when to when in a file, in seconds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Segment {
+    /// Where the clip begins, at least 0.
+    pub start: f64,
+    /// Where it ends, after `start`; the end of the file when left out.
+    pub end: Option<f64>,
+}
+
+/// How far, in seconds, a segment may reach beyond the end of its file: tables
+/// round to hundredths, and 10 ms are one frame.
+const ROUNDING: f64 = 0.01;
+
 impl Clip {
-    /// Value of the group `name`, or "" where the pattern has no such group.
+    /// Value of the group `name`, or "" where the clip has no such group.
     pub fn group(&self, name: &str) -> &str {
         self.groups.get(name).map_or("", String::as_str)
     }
+
+    /// What tells it from all other clips: the relative path, and the times of
+    /// a segment.
+    pub fn name(&self) -> String {
+        match self.segment {
+            None => self.relative.clone(),
+            Some(Segment { start, end: None }) => format!("{} [{start} s ..]", self.relative),
+            Some(Segment {
+                start,
+                end: Some(end),
+            }) => format!("{} [{start} s .. {end} s]", self.relative),
+        }
+    }
 }
 
-/// Finds every clip of `manifest` under `root`, sorted by relative path.
+impl Segment {
+    /// The samples of the segment in a file of `length` samples at `rate` Hz:
+    /// from the sample nearest to `start` up to, and without, the one nearest
+    /// to `end`.
+    ///
+    /// # Errors
+    /// A sentence that says what does not fit.
+    pub fn samples(&self, rate: u32, length: usize) -> Result<Range<usize>, String> {
+        let rate = f64::from(rate);
+        let seconds = length as f64 / rate;
+        let at = |time: f64| (time * rate).round() as usize;
+        let end = match self.end {
+            None => length,
+            Some(end) if end <= seconds + ROUNDING => at(end).min(length),
+            Some(end) => {
+                return Err(format!(
+                    "the clip ends at {end} s and the file at {seconds} s; correct the end"
+                ));
+            }
+        };
+        let start = at(self.start);
+        if start >= end {
+            return Err(format!(
+                "the clip begins at {} s and holds no sample of the file, which is {seconds} s long; correct its times",
+                self.start
+            ));
+        }
+        Ok(start..end)
+    }
+}
+
+/// Finds every clip of `manifest` under `root`, sorted by relative path and,
+/// within a file, by time.
 ///
-/// Files that do not match the pattern, or match `clips.exclude`, and clips
-/// whose label is in `label.leave_out` are passed over.
+/// Files that are no clips by the layout of the manifest, or match
+/// `clips.exclude`, and clips whose label is in `label.leave_out` are passed
+/// over.
 ///
 /// # Errors
-/// The folder is missing or cannot be listed, no file is a clip, a label
-/// belongs to no class, a class has no clips, or the number of clips is not
-/// the one of the manifest.
+/// The folder is missing or cannot be listed, a table or list is at fault, no
+/// file is a clip, a label belongs to no class, a class has no clips, two
+/// clips are the same sound, or the number of clips is not the one of the
+/// manifest.
 pub fn scan(manifest: &Manifest, root: &Path) -> Result<Vec<Clip>, DataError> {
     if !root.is_dir() {
         return Err(DataError::FolderMissing {
@@ -46,11 +110,11 @@ pub fn scan(manifest: &Manifest, root: &Path) -> Result<Vec<Clip>, DataError> {
             root: root.to_path_buf(),
         });
     }
-    let files = list_files(root)?;
-    let matcher = Matcher::new(manifest);
+    let found = layouts::find(manifest, root)?;
+    let labeller = Labeller::new(manifest);
     let mut clips = Vec::new();
-    for (relative, path) in &files {
-        if let Some(clip) = matcher.clip(relative, path)? {
+    for candidate in found.candidates {
+        if let Some(clip) = labeller.clip(candidate)? {
             clips.push(clip);
         }
     }
@@ -58,77 +122,80 @@ pub fn scan(manifest: &Manifest, root: &Path) -> Result<Vec<Clip>, DataError> {
         return Err(DataError::NoClips {
             name: manifest.name.clone(),
             root: root.to_path_buf(),
-            pattern: manifest.clips.pattern.clone(),
-            files: files.len(),
-            found: files.keys().next().cloned(),
+            pattern: found.wanted,
+            files: found.looked_at,
+            found: found.example,
         });
     }
+    clips.sort_by(|a, b| {
+        let start = |clip: &Clip| clip.segment.map_or(-1.0, |segment| segment.start);
+        let by_path = a.relative.cmp(&b.relative);
+        by_path.then(start(a).total_cmp(&start(b)))
+    });
+    check_endings(&clips)?;
     check_classes(manifest, root, &clips)?;
     check_count(manifest, root, clips.len())?;
     Ok(clips)
 }
 
-/// The manifest's expressions, compiled.
-struct Matcher<'a> {
+/// Gives candidates their label and the groups put together from others.
+struct Labeller<'a> {
     manifest: &'a Manifest,
-    pattern: Option<Regex>,
     exclude: Option<Regex>,
     classes: BTreeMap<&'a str, usize>,
+    derive: Vec<(&'a String, Template)>,
 }
 
-impl<'a> Matcher<'a> {
+impl<'a> Labeller<'a> {
     fn new(manifest: &'a Manifest) -> Self {
-        // `Manifest::validate` has compiled both, so neither is lost here.
+        // `Manifest::validate` has read all of these, so none is lost here.
+        let exclude = manifest.clips.exclude.as_ref();
+        let derive = manifest.clips.derive.iter();
         Self {
             manifest,
-            pattern: Regex::new(&manifest.clips.pattern).ok(),
-            exclude: manifest
-                .clips
-                .exclude
-                .as_ref()
-                .and_then(|text| Regex::new(text).ok()),
+            exclude: exclude.and_then(|text| Regex::new(text).ok()),
             classes: class_of_value(&manifest.label),
+            derive: derive
+                .filter_map(|(name, text)| Some((name, Template::parse("", text).ok()?)))
+                .collect(),
         }
     }
 
-    /// The clip at `relative`, or nothing where the file is to be passed over.
-    fn clip(&self, relative: &str, path: &Path) -> Result<Option<Clip>, DataError> {
-        let Some(pattern) = &self.pattern else {
-            return Ok(None);
-        };
-        let Some(captures) = pattern.captures(relative) else {
-            return Ok(None);
-        };
-        if self
-            .exclude
-            .as_ref()
-            .is_some_and(|exclude| exclude.is_match(relative))
-        {
+    /// The clip, or nothing where it is to be passed over.
+    fn clip(&self, candidate: Candidate) -> Result<Option<Clip>, DataError> {
+        let Candidate {
+            relative,
+            path,
+            mut groups,
+            segment,
+        } = candidate;
+        let exclude = self.exclude.as_ref();
+        if exclude.is_some_and(|exclude| exclude.is_match(&relative)) {
             return Ok(None);
         }
-        let value_of = |name: &str| captures.name(name).map_or("", |value| value.as_str());
+        for (name, template) in &self.derive {
+            let value = template.fill(&groups);
+            groups.insert((*name).clone(), value);
+        }
         let label = &self.manifest.label;
-        let value = value_of(&label.group);
+        let value = groups.get(&label.group).map_or("", String::as_str);
         if label.leave_out.iter().any(|left_out| left_out == value) {
             return Ok(None);
         }
         let Some(class) = self.classes.get(value) else {
             return Err(DataError::UnknownLabel {
                 name: self.manifest.name.clone(),
-                file: path.to_path_buf(),
+                file: path,
                 group: label.group.clone(),
                 value: value.to_owned(),
             });
         };
-        let names = pattern.capture_names().flatten();
-        let groups = names
-            .map(|name| (name.to_owned(), value_of(name).to_owned()))
-            .collect();
         Ok(Some(Clip {
-            path: path.to_path_buf(),
-            relative: relative.to_owned(),
             label: *class,
+            path,
+            relative,
             groups,
+            segment,
         }))
     }
 }
@@ -139,6 +206,30 @@ fn class_of_value(label: &LabelSpec) -> BTreeMap<&str, usize> {
         classes.extend(class.values.iter().map(|value| (value.as_str(), index)));
     }
     classes
+}
+
+/// `path` without the ending of its file name.
+pub(super) fn stem(path: &str) -> &str {
+    let name = path.rfind('/').map_or(0, |slash| slash + 1);
+    match path[name..].rfind('.') {
+        Some(dot) if dot > 0 => &path[..name + dot],
+        _ => path,
+    }
+}
+
+/// Refuses the same clip in two formats, which could be in two parts.
+fn check_endings(clips: &[Clip]) -> Result<(), DataError> {
+    let mut stems: BTreeMap<&str, &Clip> = BTreeMap::new();
+    for clip in clips {
+        let other = stems.entry(stem(&clip.relative)).or_insert(clip);
+        if other.path != clip.path {
+            return Err(DataError::TwoEndings {
+                first: other.path.clone(),
+                second: clip.path.clone(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Every file under `root` by its relative path. Links to folders are
@@ -306,6 +397,49 @@ mod tests {
             text.contains("label `7`") && text.contains("a.wav"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_clip_in_two_formats_is_refused() {
+        let text = refused(&["ma/a.wav", "ma2/a.wav", "ma2/b.wav"]);
+        assert!(!text.contains("differ in the ending"), "{text}");
+        let manifest = MANIFEST.replace("wav$'", "(wav|ogg)$'");
+        let manifest = Manifest::parse(&manifest, Path::new("tones.toml")).expect("manifest");
+        let root = folder(&["ma/a.wav", "ma/a.ogg", "ma2/a.wav"]);
+        let text = scan(&manifest, root.path()).expect_err("twice").to_string();
+        assert!(text.contains("a.ogg") && text.contains("a.wav"), "{text}");
+    }
+
+    #[test]
+    fn a_segment_is_cut_at_the_nearest_samples() {
+        let segment = |start, end| Segment { start, end };
+        let cut = |start, end| segment(start, end).samples(16_000, 32_000);
+        assert_eq!(cut(0.5, Some(1.0)), Ok(8_000..16_000));
+        assert_eq!(cut(0.5, None), Ok(8_000..32_000));
+        assert_eq!(cut(0.000_04, Some(0.000_16)), Ok(1..3));
+        // The table rounded: the file ends a little earlier.
+        assert_eq!(cut(1.0, Some(2.009)), Ok(16_000..32_000));
+        let fault = |start, end| cut(start, end).expect_err("does not fit");
+        assert!(fault(1.0, Some(2.02)).contains("ends at 2.02 s"));
+        assert!(fault(2.0, None).contains("holds no sample"));
+        assert!(fault(1.0, Some(1.0)).contains("holds no sample"));
+        assert_eq!(
+            segment(0.1, Some(0.2)).samples(44_100, 44_100),
+            Ok(4_410..8_820)
+        );
+    }
+
+    #[test]
+    fn the_stem_is_the_path_without_the_ending_of_the_name() {
+        let pairs = [
+            ("a/b.wav", "a/b"),
+            ("a.x/b", "a.x/b"),
+            ("a/.b", "a/.b"),
+            ("b.c.wav", "b.c"),
+        ];
+        for (path, expected) in pairs {
+            assert_eq!(stem(path), expected);
+        }
     }
 
     #[cfg(unix)]

@@ -10,8 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::error::DataError;
-use super::manifest::{ExtraSpec, SplitSpec};
+use super::leaks;
 use super::scan::Clip;
+use super::shares::{hold_out, shares};
+use super::split_spec::{ExtraSpec, HoldOut, SplitSpec};
 
 /// The parts of one fold, as ascending indices into the list of clips.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,8 +59,33 @@ pub fn splits(spec: &SplitSpec, clips: &[Clip], classes: usize) -> Result<Vec<Sp
             extra,
         } => group_k_fold(clips, group, *folds, *seed, extra)?,
         SplitSpec::GroupRotation { group, order } => group_rotation(clips, group, order)?,
+        SplitSpec::HalvedRotation {
+            group,
+            order,
+            half,
+            halves,
+        } => halved_rotation(clips, group, order, half, halves)?,
+        SplitSpec::Parts {
+            group,
+            train,
+            validation,
+            test,
+            hold_out,
+        } => vec![parts(
+            clips,
+            group,
+            [train, validation, test],
+            hold_out.as_ref(),
+        )?],
+        SplitSpec::Shares {
+            group,
+            validation,
+            test,
+            seed,
+        } => vec![shares(clips, group.as_deref(), [*validation, *test], *seed)],
     };
-    if folds.len() < 2 {
+    let single = matches!(spec, SplitSpec::Parts { .. } | SplitSpec::Shares { .. });
+    if folds.len() < 2 && !single {
         return Err(DataError::Split {
             fold: 0,
             message: "there is only one group to leave out; the protocol needs at least 2"
@@ -69,22 +96,6 @@ pub fn splits(spec: &SplitSpec, clips: &[Clip], classes: usize) -> Result<Vec<Sp
         fold.check(spec, clips, classes)?;
     }
     Ok(folds)
-}
-
-/// At most `count` clips of each class out of `part`, in ascending order; a
-/// hash of `seed` and the clip's name decides which.
-pub fn per_class(part: &[usize], clips: &[Clip], count: usize, seed: u64) -> Vec<usize> {
-    let mut by_class: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for &index in part {
-        by_class.entry(clips[index].label).or_default().push(index);
-    }
-    let mut chosen = Vec::new();
-    for mut members in by_class.into_values() {
-        members.sort_by_cached_key(|&index| rank(seed, &clips[index].relative));
-        chosen.extend(members.into_iter().take(count));
-    }
-    chosen.sort_unstable();
-    chosen
 }
 
 fn leave_one_group_out(
@@ -167,11 +178,7 @@ fn group_rotation(clips: &[Clip], group: &str, order: &[String]) -> Result<Vec<S
     for (index, clip) in clips.iter().enumerate() {
         let value = clip.group(group);
         if !order.iter().any(|listed| listed == value) {
-            return Err(DataError::UnlistedGroup {
-                file: clip.path.clone(),
-                group: group.to_owned(),
-                value: value.to_owned(),
-            });
+            return Err(unlisted(clip, group));
         }
         members.entry(value).or_default().push(index);
     }
@@ -201,6 +208,88 @@ fn group_rotation(clips: &[Clip], group: &str, order: &[String]) -> Result<Vec<S
     order.iter().enumerate().map(fold_of).collect()
 }
 
+fn halved_rotation(
+    clips: &[Clip],
+    group: &str,
+    order: &[String],
+    half: &str,
+    halves: &[String; 2],
+) -> Result<Vec<Split>, DataError> {
+    if let Some(clip) = clips.iter().find(|clip| {
+        !order.iter().any(|value| value == clip.group(group))
+            || !halves.iter().any(|value| value == clip.group(half))
+    }) {
+        let listed = order.iter().any(|value| value == clip.group(group));
+        return Err(unlisted(clip, if listed { half } else { group }));
+    }
+    let pick = |wanted: &dyn Fn(&Clip) -> bool| -> Vec<usize> {
+        let all = 0..clips.len();
+        all.filter(|&index| wanted(&clips[index])).collect()
+    };
+    let mut folds = Vec::with_capacity(2 * order.len());
+    for left_out in order {
+        for (validated, tested) in [(0, 1), (1, 0)] {
+            let of = |half_value: &str| {
+                pick(&|clip| clip.group(group) == left_out && clip.group(half) == half_value)
+            };
+            folds.push(Split {
+                fold: folds.len(),
+                name: format!("{group} {left_out}, {half} {}", halves[tested]),
+                train: pick(&|clip| clip.group(group) != left_out),
+                validation: of(&halves[validated]),
+                test: of(&halves[tested]),
+                extra: Vec::new(),
+            });
+        }
+    }
+    Ok(folds)
+}
+
+fn parts(
+    clips: &[Clip],
+    group: &str,
+    values: [&[String]; 3],
+    held_out: Option<&HoldOut>,
+) -> Result<Split, DataError> {
+    let mut parts: [Vec<usize>; 3] = Default::default();
+    for (index, clip) in clips.iter().enumerate() {
+        let value = clip.group(group);
+        let part = values
+            .iter()
+            .position(|values| values.iter().any(|listed| listed == value));
+        match part {
+            Some(part) => parts[part].push(index),
+            None => return Err(unlisted(clip, group)),
+        }
+    }
+    let [mut train, mut validation, test] = parts;
+    if let Some(spec) = held_out {
+        (train, validation) = hold_out(
+            &train,
+            clips,
+            spec.group.as_deref(),
+            spec.fraction,
+            spec.seed,
+        );
+    }
+    Ok(Split {
+        fold: 0,
+        name: "the parts of the data set".to_owned(),
+        train,
+        validation,
+        test,
+        extra: Vec::new(),
+    })
+}
+
+fn unlisted(clip: &Clip, group: &str) -> DataError {
+    DataError::UnlistedGroup {
+        file: clip.path.clone(),
+        group: group.to_owned(),
+        value: clip.group(group).to_owned(),
+    }
+}
+
 fn belongs(part: &ExtraSpec, clip: &Clip) -> bool {
     part.values
         .iter()
@@ -227,7 +316,7 @@ fn deal<'a>(
         .collect()
 }
 
-fn rank(seed: u64, value: &str) -> Vec<u8> {
+pub(super) fn rank(seed: u64, value: &str) -> Vec<u8> {
     let mut hash = Sha256::new();
     hash.update(seed.to_le_bytes());
     hash.update(value.as_bytes());
@@ -294,6 +383,24 @@ impl Split {
                 }
                 Ok(())
             }
+            SplitSpec::HalvedRotation { group, .. } => {
+                self.no_leak(clips, group, train, test)?;
+                self.no_leak(clips, group, train, validation)
+            }
+            SplitSpec::Parts {
+                group, hold_out, ..
+            } => {
+                self.no_leak(clips, group, train, test)?;
+                self.no_leak(clips, group, validation, test)?;
+                let held = hold_out.as_ref().and_then(|spec| spec.group.as_deref());
+                held.map_or(Ok(()), |held| self.no_leak(clips, held, train, validation))
+            }
+            SplitSpec::Shares { group, .. } => {
+                let Some(group) = group else { return Ok(()) };
+                self.no_leak(clips, group, train, test)?;
+                self.no_leak(clips, group, validation, test)?;
+                self.no_leak(clips, group, train, validation)
+            }
         }
     }
 
@@ -302,24 +409,10 @@ impl Split {
         &self,
         clips: &[Clip],
         group: &str,
-        (first, a): (&str, &Vec<usize>),
-        (second, b): (&str, &Vec<usize>),
+        first: (&str, &Vec<usize>),
+        second: (&str, &Vec<usize>),
     ) -> Result<(), DataError> {
-        let values = |part: &[usize]| -> BTreeSet<String> {
-            part.iter()
-                .map(|&index| clips[index].group(group).to_owned())
-                .collect()
-        };
-        match values(a).intersection(&values(b)).next() {
-            None => Ok(()),
-            Some(value) => Err(DataError::GroupLeak {
-                fold: self.fold,
-                group: group.to_owned(),
-                value: value.clone(),
-                first: first.to_owned(),
-                second: second.to_owned(),
-            }),
-        }
+        leaks::apart(self.fold, clips, group, first, second, &|_| true)
     }
 
     fn fault(&self, message: String) -> DataError {

@@ -14,8 +14,11 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
-use super::manifest::{ClassSpec, ClipSpec, Defaults, LabelSpec, Manifest, SplitSpec};
+use super::layout::LayoutSpec;
+use super::leaks::LeakSpec;
+use super::manifest::{ClassSpec, ClipSpec, Defaults, LabelSpec, Manifest};
 use super::scan::Clip;
+use super::split_spec::SplitSpec;
 use super::{Dataset, Sounds};
 
 /// Samples per second.
@@ -112,6 +115,7 @@ fn clip(class: &str, label: usize, voice: &Voice, syllable: usize) -> Clip {
         relative,
         label,
         groups,
+        segment: None,
     }
 }
 
@@ -208,10 +212,12 @@ fn manifest() -> Manifest {
             .to_owned(),
         parts: Vec::new(),
         source: toml::Table::new(),
+        layout: LayoutSpec::default(),
         clips: ClipSpec {
             pattern: r"^(?<tone>[a-z]+)/(?<voice>[a-z]+)/(?<syllable>[0-9]+)$".to_owned(),
             exclude: None,
             count: Some(CONTOURS.len() * VOICES.len() * SYLLABLES),
+            derive: BTreeMap::new(),
         },
         label: LabelSpec {
             group: "tone".to_owned(),
@@ -224,11 +230,14 @@ fn manifest() -> Manifest {
             validation_fraction: 0.2,
             seed: 0,
         },
+        leaks: LeakSpec::default(),
         defaults: Defaults {
             max_length: 46,
             batch: 32,
             epochs: 10,
             paper_channels: None,
+            paper_validation: None,
+            spec_augment: audio_frontend::SpecAugment::default(),
         },
     }
 }

@@ -25,27 +25,28 @@ pub(super) fn explain(error: &toml::de::Error, text: &str, file: &Path) -> DataE
 }
 
 /// Number of the line, from 1, that holds byte `offset`.
-fn line_of(text: &str, offset: usize) -> usize {
+pub(crate) fn line_of(text: &str, offset: usize) -> usize {
     let before = &text.as_bytes()[..offset.min(text.len())];
     before.iter().filter(|byte| **byte == b'\n').count() + 1
 }
 
 /// The field and the known fields in serde's message "unknown field `a`,
 /// expected one of `b`, `c`". serde hands them out in no other way.
-fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
+pub(crate) fn unknown_field(message: &str) -> Option<(String, Vec<String>)> {
     let rest = message.trim().strip_prefix("unknown field ")?;
     let mut quoted = rest.split('`').skip(1).step_by(2).map(str::to_owned);
     let field = quoted.next()?;
     Some((field, quoted.collect()))
 }
 
-fn nearest(field: &str, known: &[String]) -> Option<String> {
+/// The known field spelled most like `field`.
+pub(crate) fn nearest(field: &str, known: &[String]) -> Option<String> {
     let best = known.iter().min_by_key(|name| edit_distance(field, name))?;
     Some(best.clone())
 }
 
 /// Levenshtein distance: insertions, deletions and replacements of characters.
-fn edit_distance(a: &str, b: &str) -> usize {
+pub(super) fn edit_distance(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

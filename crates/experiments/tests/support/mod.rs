@@ -2,6 +2,8 @@
 
 #![allow(dead_code)] // each test program uses its part of this module
 
+pub mod adapter;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, Read};

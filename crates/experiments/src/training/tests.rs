@@ -1,4 +1,5 @@
 use super::*;
+use crate::evaluation::evaluate;
 use crate::toy;
 
 const CLASSES: usize = 4;
@@ -21,16 +22,7 @@ fn split() -> Split {
 }
 
 fn config() -> TrainingConfig {
-    TrainingConfig {
-        epochs: 6,
-        batch: 8,
-        learning_rate: 1e-2,
-        adamw: AdamWConfig::default(),
-        selection: Selection::BestValidation,
-        augmentation: Augmentation::default(),
-        activation_checkpointing: false,
-        seed: 1,
-    }
+    TrainingConfig::new(6, 8, 1e-2, 1)
 }
 
 fn accuracy(model: &AdaptedModel, clips: &Clips, part: &[usize]) -> f64 {
@@ -40,13 +32,16 @@ fn accuracy(model: &AdaptedModel, clips: &Clips, part: &[usize]) -> f64 {
 fn run(config: &TrainingConfig) -> (AdaptedModel, Trained) {
     let (clips, split) = toy_set();
     let model = toy::model("soft-moa", CLASSES);
-    let trained = train(&model, &clips, &split, config, &mut |_| true).unwrap();
+    let trained = train(&model, &clips, &split, config, &mut |_| Control::Continue).unwrap();
     (model, trained)
 }
 
 fn error(config: &TrainingConfig, split: &Split) -> TrainingError {
     let model = toy::model("linear", CLASSES);
-    train(&model, &toy_set().0, split, config, &mut |_| true).unwrap_err()
+    train(&model, &toy_set().0, split, config, &mut |_| {
+        Control::Continue
+    })
+    .unwrap_err()
 }
 
 fn values(model: &AdaptedModel) -> Vec<Vec<f32>> {
@@ -65,7 +60,10 @@ fn training_tells_separable_clips_apart() {
         let model = toy::model(method, CLASSES);
         let before = accuracy(&model, &clips, &split.train);
         assert!(before < 1.0, "{method} starts at {before}");
-        let trained = train(&model, &clips, &split, &config(), &mut |_| true).unwrap();
+        let trained = train(&model, &clips, &split, &config(), &mut |_| {
+            Control::Continue
+        })
+        .unwrap();
         assert_eq!(accuracy(&model, &clips, &split.train), 1.0, "{method}");
         assert_eq!(accuracy(&model, &clips, &split.validation), 1.0, "{method}");
         let losses: Vec<f64> = trained
@@ -136,7 +134,10 @@ fn the_best_validation_accuracy_or_the_last_epoch_is_kept() {
             epochs: 12,
             ..config()
         };
-        let trained = train(&model, &clips, &split(), &config, &mut |_| true).unwrap();
+        let trained = train(&model, &clips, &split(), &config, &mut |_| {
+            Control::Continue
+        })
+        .unwrap();
         let accuracies: Vec<f64> = trained
             .epochs
             .iter()
@@ -188,7 +189,10 @@ fn an_observer_sees_every_step_and_can_stop() {
     let mut observe = |progress: Progress| {
         assert_eq!(progress.total, 64);
         seen.push((progress.epoch, progress.clips));
-        progress.clips < 44
+        match progress.clips < 44 {
+            true => Control::Continue,
+            false => Control::Stop,
+        }
     };
     let error = train(&model, &clips, &split, &config, &mut observe).unwrap_err();
     assert!(matches!(error, TrainingError::Stopped), "{error}");

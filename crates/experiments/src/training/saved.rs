@@ -1,0 +1,209 @@
+//! What a checkpoint of a run holds, and how it gets there and back.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use adapters::AdaptedModel;
+use sha2::{Digest, Sha256};
+use tch::{Tensor, no_grad};
+
+use super::state::State;
+use super::{CheckpointPlan, TrainingConfig, TrainingError};
+use crate::clips::Clips;
+use crate::data::Split;
+use crate::optimiser::AdamW;
+use crate::run_folder::{BestWeights, Checkpoints, Identity, RunFolderError};
+
+/// Starts of the names of tensors in a checkpoint.
+const OPTIMISER: &str = "optimiser.";
+const BUFFER: &str = "buffer.";
+const VALUES: &str = "values";
+
+/// Everything training has changed in the model, as it was after a step.
+pub(super) struct Kept {
+    /// Steps made by then.
+    pub step: usize,
+    values: Tensor,
+    /// In the order of [`AdaptedModel::buffers`].
+    buffers: Vec<Tensor>,
+}
+
+impl Kept {
+    pub fn copy(step: usize, optimiser: &AdamW, model: &AdaptedModel) -> Self {
+        Kept {
+            step,
+            values: optimiser.snapshot(),
+            buffers: model.buffers().iter().map(|(_, b)| b.copy()).collect(),
+        }
+    }
+
+    pub fn restore(&self, optimiser: &mut AdamW, model: &AdaptedModel) {
+        optimiser.restore(&self.values);
+        for ((_, buffer), kept) in model.buffers().iter().zip(&self.buffers) {
+            no_grad(|| buffer.shallow_clone().copy_(kept));
+        }
+    }
+}
+
+/// A checkpoint that was read.
+pub(super) struct Loaded {
+    pub state: State,
+    pub best: Option<Kept>,
+    pub other_threads: bool,
+    pub skipped: Vec<String>,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Loaded {
+    /// Puts optimiser and model into the state of the checkpoint.
+    pub fn restore(
+        &self,
+        optimiser: &mut AdamW,
+        model: &AdaptedModel,
+    ) -> Result<(), TrainingError> {
+        let [values, first, second, active] = optimiser.buffers().map(|(name, _)| name);
+        let named = |name: &str| find(&self.tensors, &format!("{OPTIMISER}{name}"));
+        let saved = [
+            named(values)?,
+            named(first)?,
+            named(second)?,
+            named(active)?,
+        ];
+        optimiser.resume(saved, self.state.counters.clone())?;
+        for (name, buffer) in model.buffers() {
+            let saved = find(&self.tensors, &format!("{BUFFER}{name}"))?;
+            no_grad(|| buffer.shallow_clone().f_copy_(saved))?;
+        }
+        Ok(())
+    }
+}
+
+fn find<'t>(
+    tensors: &'t BTreeMap<String, Tensor>,
+    name: &str,
+) -> Result<&'t Tensor, RunFolderError> {
+    let missing = || RunFolderError::damaged(name.as_ref(), "the tensor is not in the checkpoint");
+    tensors.get(name).ok_or_else(missing)
+}
+
+/// Writes and finds the checkpoints of one run; without a plan it does nothing.
+pub(super) struct Saver<'a> {
+    plan: Option<(&'a Checkpoints, Identity, f64)>,
+    last: Instant,
+    buffers: Vec<String>,
+}
+
+impl<'a> Saver<'a> {
+    pub fn new(
+        model: &AdaptedModel,
+        clips: &Clips,
+        split: &Split,
+        config: &TrainingConfig,
+        plan: Option<&CheckpointPlan<'a>>,
+    ) -> Result<Self, TrainingError> {
+        let plan = plan.map(|plan| {
+            let identity = Identity {
+                run: hash(model, clips, split, config, &plan.identity),
+                threads: tch::get_num_threads().max(0) as usize,
+            };
+            (plan.store, identity, plan.every_seconds)
+        });
+        let buffers = model.buffers().iter().map(|(name, _)| name.clone());
+        Ok(Saver {
+            plan,
+            last: Instant::now(),
+            buffers: buffers.collect(),
+        })
+    }
+
+    /// Whether it is time for a checkpoint.
+    pub fn is_due(&self) -> bool {
+        let seconds = self.last.elapsed().as_secs_f64();
+        self.plan
+            .as_ref()
+            .is_some_and(|(_, _, every)| seconds >= *every)
+    }
+
+    pub fn save(
+        &mut self,
+        step: usize,
+        state: &State,
+        optimiser: &AdamW,
+        model: &AdaptedModel,
+        best: Option<&Kept>,
+    ) -> Result<(), TrainingError> {
+        let Some((store, identity, _)) = &self.plan else {
+            return Ok(());
+        };
+        let own = optimiser.buffers();
+        let own = own.map(|(name, tensor)| (format!("{OPTIMISER}{name}"), tensor));
+        let buffers = model.buffers().iter();
+        let buffers = buffers.map(|(name, tensor)| (format!("{BUFFER}{name}"), tensor));
+        let tensors: Vec<(String, &Tensor)> = own.into_iter().chain(buffers).collect();
+        let best = best.map(|kept| {
+            let names = self.buffers.iter().map(|name| format!("{BUFFER}{name}"));
+            let mut tensors = vec![(VALUES.to_owned(), &kept.values)];
+            tensors.extend(names.zip(&kept.buffers));
+            BestWeights {
+                step: kept.step,
+                tensors,
+            }
+        });
+        store.save(identity, step, state, &tensors, best.as_ref())?;
+        self.last = Instant::now();
+        Ok(())
+    }
+
+    pub fn load(&self) -> Result<Option<Loaded>, TrainingError> {
+        let Some((store, identity, _)) = &self.plan else {
+            return Ok(None);
+        };
+        let Some(found) = store.latest::<State>(identity)? else {
+            return Ok(None);
+        };
+        let best = match &found.best {
+            None => None,
+            Some((step, tensors)) => Some(Kept {
+                step: *step,
+                values: find(tensors, VALUES)?.copy(),
+                buffers: self
+                    .buffers
+                    .iter()
+                    .map(|name| Ok(find(tensors, &format!("{BUFFER}{name}"))?.copy()))
+                    .collect::<Result<_, RunFolderError>>()?,
+            }),
+        };
+        Ok(Some(Loaded {
+            state: found.state,
+            best,
+            other_threads: found.other_threads,
+            skipped: found.skipped,
+            tensors: found.tensors,
+        }))
+    }
+}
+
+/// Hash of what decides a run's result, as far as it is known here.
+fn hash(
+    model: &AdaptedModel,
+    clips: &Clips,
+    split: &Split,
+    config: &TrainingConfig,
+    identity: &str,
+) -> String {
+    let named = model.trained().iter().chain(model.buffers());
+    let shapes: Vec<_> = named.map(|(name, t)| (name, t.size())).collect();
+    let labels: Vec<i64> = split.train.iter().map(|&i| clips.labels[i]).collect();
+    let parts = (
+        identity,
+        config,
+        shapes,
+        &split.train,
+        &split.validation,
+        labels,
+    );
+    // Plain data with string keys always becomes JSON.
+    let json = serde_json::to_vec(&parts).unwrap_or_default();
+    let digest = Sha256::digest(json);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,193 @@
+//! Where batches come from, and the class scores of clips.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use adapters::{AdaptedModel, AdapterError, FrozenPart};
+use ast_model::Step;
+use tch::{Kind, Tensor, no_grad};
+
+use super::{TrainingConfig, TrainingError};
+use crate::clips::{Augmented, Batch, Clips, Labels, Recipe};
+use crate::random::permutation;
+
+/// What the frozen part of a model makes of each clip, computed once for all
+/// epochs.
+///
+/// It is exact where nothing in front of the first trained module changes from
+/// step to step, which [`AdaptedModel::frozen_part`] knows. Scores then differ
+/// from those without it by no more than sums in another order: none at all
+/// where clips come in the same batches, about 10⁻⁶ where they do not.
+#[derive(Debug)]
+pub struct FrozenCache {
+    /// [clips, …], in the order they were computed.
+    values: Tensor,
+    rows: HashMap<usize, i64>,
+}
+
+impl FrozenCache {
+    /// Computes the clips `indices` in batches of `batch`. Nothing where the
+    /// model has no frozen part worth keeping or the clips take more than
+    /// `limit` bytes. `go_on` is asked after each batch, with the number of
+    /// clips done.
+    ///
+    /// # Errors
+    /// When the forward pass fails or `go_on` says no
+    /// ([`TrainingError::Stopped`]).
+    pub fn compute(
+        model: &AdaptedModel,
+        clips: &Clips,
+        indices: &[usize],
+        batch: usize,
+        limit: u64,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<Self>, TrainingError> {
+        if model.frozen_part().is_none() || indices.is_empty() {
+            return Ok(None);
+        }
+        let mut values: Option<Tensor> = None;
+        let mut done = 0;
+        for chunk in indices.chunks(batch.max(1)) {
+            let (features, _) = clips.batch(chunk);
+            let part = no_grad(|| model.frozen(&features))?;
+            if values.is_none() {
+                let per_clip = part.numel() / chunk.len() * part.kind().elt_size_in_bytes();
+                if per_clip as u64 * indices.len() as u64 > limit {
+                    return Ok(None);
+                }
+            }
+            let mut shape = part.size();
+            shape[0] = indices.len() as i64;
+            let options = (part.kind(), part.device());
+            let values = values.get_or_insert_with(|| Tensor::zeros(&shape, options));
+            let mut place = values.f_narrow(0, done as i64, chunk.len() as i64)?;
+            no_grad(|| place.f_copy_(&part))?;
+            done += chunk.len();
+            if !go_on(done) {
+                return Err(TrainingError::Stopped);
+            }
+        }
+        let rows = indices.iter().enumerate();
+        let rows = rows.map(|(row, &index)| (index, row as i64)).collect();
+        Ok(values.map(|values| FrozenCache { values, rows }))
+    }
+
+    /// Those of the clips `indices`; nothing where one is not among them.
+    pub fn select(&self, indices: &[usize]) -> Option<Tensor> {
+        let rows: Option<Vec<i64>> = indices.iter().map(|i| self.rows.get(i).copied()).collect();
+        let rows = Tensor::from_slice(&rows?).to_device(self.values.device());
+        Some(self.values.index_select(0, &rows))
+    }
+
+    /// Bytes of memory taken.
+    pub fn bytes(&self) -> u64 {
+        (self.values.numel() * self.values.kind().elt_size_in_bytes()) as u64
+    }
+}
+
+/// A model, its clips, and what is kept of them.
+pub(super) struct Source<'a> {
+    pub model: &'a AdaptedModel,
+    pub clips: &'a Clips,
+    pub cache: Option<FrozenCache>,
+}
+
+impl Source<'_> {
+    /// Class scores in evaluation mode.
+    pub fn evaluate(&self, indices: &[usize]) -> Result<Tensor, AdapterError> {
+        let step = Step::evaluation();
+        let kept = self.cache.as_ref().and_then(|cache| cache.select(indices));
+        match kept {
+            Some(frozen) => self.model.forward_frozen(&frozen, &step),
+            None => self.model.forward(&self.clips.batch(indices).0, &step),
+        }
+    }
+}
+
+/// One batch on its way to the training thread.
+pub(super) struct Item {
+    pub indices: Vec<usize>,
+    pub labels: Labels,
+    /// Not where a [`FrozenCache`] has what the model needs.
+    pub batch: Option<Batch>,
+}
+
+/// What makes the batches of a run, on any thread.
+pub(super) struct Maker<'a> {
+    pub clips: &'a Clips,
+    pub config: &'a TrainingConfig,
+    pub list: &'a [usize],
+    /// Whether batches need features.
+    pub features: bool,
+    /// Orders of the last epochs asked for: workers are at most one apart.
+    pub orders: Mutex<VecDeque<(usize, Arc<Vec<usize>>)>>,
+}
+
+impl Maker<'_> {
+    /// Steps per epoch.
+    pub fn steps(&self) -> usize {
+        self.list.len().div_ceil(self.config.batch)
+    }
+
+    /// The batch of step `number`, counted over all epochs: a function of the
+    /// number alone.
+    pub fn make(&self, number: usize) -> Result<Item, audio_frontend::Error> {
+        let (epoch, step) = (number / self.steps(), number % self.steps());
+        let order = self.order(epoch);
+        let end = order.len().min((step + 1) * self.config.batch);
+        let positions = &order[step * self.config.batch..end];
+        let indices: Vec<usize> = positions.iter().map(|&at| self.list[at]).collect();
+        if !self.features {
+            let labels = self.clips.labels_of(&indices);
+            let batch = None;
+            return Ok(Item {
+                indices,
+                labels,
+                batch,
+            });
+        }
+        let recipe = Recipe {
+            augmented: Augmented {
+                augmentation: &self.config.augmentation,
+                seed: self.config.seed,
+                epoch,
+            },
+            mixup: &self.config.mixup,
+            list: self.list,
+        };
+        let batch = self.clips.prepare(positions, recipe)?;
+        Ok(Item {
+            indices,
+            labels: batch.labels.clone(),
+            batch: Some(batch),
+        })
+    }
+
+    fn order(&self, epoch: usize) -> Arc<Vec<usize>> {
+        // A worker that panicked while it held the lock has left the list whole.
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, order)) = orders.iter().find(|(known, _)| *known == epoch) {
+            return Arc::clone(order);
+        }
+        let order = Arc::new(permutation(self.config.seed, epoch, self.list.len()));
+        orders.push_back((epoch, Arc::clone(&order)));
+        if orders.len() > 2 {
+            orders.pop_front();
+        }
+        order
+    }
+}
+
+/// Whether anything of a model can be kept between epochs, in words.
+pub fn describe(part: Option<FrozenPart>) -> String {
+    match part {
+        None => "nothing: the method changes the first block or the tokens".to_owned(),
+        Some(FrozenPart::Tokens { block }) => format!("the tokens before block {block}"),
+        Some(FrozenPart::Pooled) => "one vector per clip".to_owned(),
+    }
+}
+
+/// f32 sums of a loss that is on any device.
+pub(super) fn value(loss: &Tensor) -> Result<f64, tch::TchError> {
+    loss.f_to_kind(Kind::Double)?.f_double_value(&[])
+}
