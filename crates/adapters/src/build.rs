@@ -2,10 +2,10 @@
 
 use ast_model::{Checkpoint, Extension};
 
-use crate::head::HeadModule;
+use crate::head::{HeadModule, HeadShape};
 use crate::late::{FromBlock, block_of, is_after_blocks};
 use crate::parameters::{Named, Parameters};
-use crate::{AdaptOptions, AdapterError, MethodConfig};
+use crate::{AdaptOptions, AdapterError, Head, MethodConfig, PrototypicalHead};
 
 /// Everything of a model that is not the backbone.
 pub(crate) struct Parts {
@@ -35,6 +35,9 @@ pub(crate) fn check(
     if !(1..=1 << 20).contains(&options.classes) {
         let problem = "must lie between 1 and 1048576";
         return refuse("classes", options.classes.to_string(), problem);
+    }
+    if let Head::Prototypical(PrototypicalHead { per_class: 0 }) = options.head {
+        return refuse("head.per_class", "0".to_owned(), "must be at least 1");
     }
     if options.first_block > checkpoint.config.num_hidden_layers {
         let problem = "must be at most the number of the backbone's blocks";
@@ -69,8 +72,13 @@ pub(crate) fn parts(
     };
     let mut extension = method.method().build(checkpoint, &mut parameters)?;
     let config = &checkpoint.config;
-    let shape = [options.classes, config.hidden_size];
-    let head = HeadModule::new(options.head, shape, config.layer_norm_eps, &mut parameters);
+    let shape = HeadShape {
+        classes: options.classes,
+        width: config.hidden_size,
+        depth: config.num_hidden_layers as i64,
+        eps: config.layer_norm_eps,
+    };
+    let head = HeadModule::new(options.head, shape, &mut parameters);
     let (mut created, mut buffers) = parameters.into_lists();
     if options.first_block > 0 {
         let mut outside = created.iter().chain(&buffers);

@@ -117,6 +117,11 @@ pub enum AdapterError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Activation checkpointing with a head that looks at all blocks.
+    #[error(
+        "the gated-layers head looks at the output of every block, which activation checkpointing does not keep; turn it off, or choose another head"
+    )]
+    HeadNeedsLayers,
     /// The backbone failed.
     #[error(transparent)]
     Ast(#[from] AstError),

@@ -1,8 +1,8 @@
 //! What of a clip can be computed once and kept, because nothing that trains
 //! comes before it.
 
-use ast_model::{Hidden, NoExtension, Step};
-use tch::Tensor;
+use ast_model::{Extension, Hidden, NoExtension, Step};
+use tch::{Kind, TchError, Tensor};
 
 use crate::{AdaptedModel, AdapterError};
 
@@ -21,6 +21,9 @@ pub enum FrozenPart {
     /// and pooling is a mean over tokens, so pool(w ⊙ n(x) + b) =
     /// w ⊙ pool(n(x)) + b.
     Pooled,
+    /// The same after every block, [B, blocks, D], for a head that looks at all
+    /// of them.
+    Layers,
 }
 
 impl AdaptedModel {
@@ -32,11 +35,16 @@ impl AdaptedModel {
         if !backbone.patchout().is_off() {
             return None;
         }
-        let block = self.shared_blocks()?;
-        if block == self.config().num_hidden_layers && !head.needs_tokens() {
-            return Some(FrozenPart::Pooled);
+        let block = self.untouched_blocks()?;
+        if block == self.config().num_hidden_layers {
+            if head.needs_layers() {
+                return Some(FrozenPart::Layers);
+            }
+            if !head.needs_tokens() {
+                return Some(FrozenPart::Pooled);
+            }
         }
-        (block > 0).then_some(FrozenPart::Tokens { block })
+        (block > 0 && !head.needs_layers()).then_some(FrozenPart::Tokens { block })
     }
 
     /// The frozen part of the pass, for [`forward_frozen`](Self::forward_frozen);
@@ -51,28 +59,62 @@ impl AdaptedModel {
         let Some(part) = self.frozen_part() else {
             return Ok(features.shallow_clone());
         };
-        let (backbone, _, _, pool) = self.parts();
         let step = Step::evaluation();
         let blocks = match part {
             FrozenPart::Tokens { block } => block,
-            FrozenPart::Pooled => self.config().num_hidden_layers,
+            FrozenPart::Pooled | FrozenPart::Layers => self.config().num_hidden_layers,
         };
         tch::no_grad(|| {
+            if part == FrozenPart::Layers {
+                return self.pooled_layers(features, &NoExtension, &step);
+            }
+            let (backbone, _, _, pool) = self.parts();
             let mut hidden = backbone.begin(features, &NoExtension, &step)?;
             while hidden.block() < blocks {
                 hidden = backbone.advance(hidden, &NoExtension, &step)?;
             }
-            let tokens = hidden.tokens();
-            if part != FrozenPart::Pooled {
-                return Ok(tokens.shallow_clone());
+            match part {
+                FrozenPart::Pooled => Ok(pool.pool(&self.normalised(hidden.tokens())?)),
+                _ => Ok(hidden.tokens().shallow_clone()),
             }
-            let width: &[i64] = &[self.config().hidden_size];
-            let eps = self.config().layer_norm_eps;
-            let normed = tokens
-                .f_to_kind(tch::Kind::Float)?
-                .f_layer_norm::<Tensor>(width, None, None, eps, false)?;
-            Ok(pool.pool(&normed))
         })
+    }
+
+    /// [`forward`](Self::forward) with a head that looks at all blocks.
+    pub(crate) fn forward_layers(
+        &self,
+        features: &Tensor,
+        step: &Step,
+    ) -> Result<Tensor, AdapterError> {
+        let (backbone, extension, head, _) = self.parts();
+        let layers = self.pooled_layers(features, extension, step)?;
+        Ok(head.forward_layers(&layers, backbone.final_layernorm_affine())?)
+    }
+
+    /// The output of every block, normalised and pooled: [B, blocks, D].
+    fn pooled_layers(
+        &self,
+        features: &Tensor,
+        extension: &dyn Extension,
+        step: &Step,
+    ) -> Result<Tensor, AdapterError> {
+        let (backbone, _, _, pool) = self.parts();
+        let mut hidden = backbone.begin(features, extension, step)?;
+        let mut layers = Vec::new();
+        while hidden.block() < self.config().num_hidden_layers {
+            hidden = backbone.advance(hidden, extension, step)?;
+            layers.push(pool.pool(&self.normalised(hidden.tokens())?));
+        }
+        Ok(Tensor::f_stack(&layers, 1)?)
+    }
+
+    /// The final LayerNorm without factor and summand.
+    fn normalised(&self, tokens: &Tensor) -> Result<Tensor, TchError> {
+        let width: &[i64] = &[self.config().hidden_size];
+        let eps = self.config().layer_norm_eps;
+        tokens
+            .f_to_kind(Kind::Float)?
+            .f_layer_norm::<Tensor>(width, None, None, eps, false)
     }
 
     /// As [`forward`](Self::forward), from what [`frozen`](Self::frozen) gave
@@ -94,7 +136,11 @@ impl AdaptedModel {
             Some(FrozenPart::Pooled) => {
                 let (backbone, _, head, _) = self.parts();
                 let [weight, bias] = backbone.final_layernorm_affine();
-                Ok(head.forward(&(frozen * weight + bias))?)
+                Ok(head.forward_pooled(&(frozen * weight + bias))?)
+            }
+            Some(FrozenPart::Layers) => {
+                let (backbone, _, head, _) = self.parts();
+                Ok(head.forward_layers(frozen, backbone.final_layernorm_affine())?)
             }
         }
     }

@@ -53,7 +53,7 @@ pub use counts::ParameterCounts;
 pub use error::AdapterError;
 pub use folder::{AdapterDescription, FORMAT_VERSION, describe, load, load_beside, save};
 pub use frozen::FrozenPart;
-pub use head::Head;
+pub use head::{Head, PrototypicalHead};
 pub use merge::{Merged, merge};
 pub use methods::adapter::{AdapterConfig, Insertion, Position};
 pub use methods::dense_moa::DenseMoaConfig;

@@ -169,6 +169,9 @@ impl AdaptedModel {
     /// # Errors
     /// Features of another shape than the backbone takes.
     pub fn forward(&self, features: &Tensor, step: &Step) -> Result<Tensor, AdapterError> {
+        if self.head.needs_layers() {
+            return self.forward_layers(features, step);
+        }
         self.classify(&self.tokens(features, step)?)
     }
 
@@ -199,6 +202,9 @@ impl AdaptedModel {
         features: &'a Tensor,
         step: &'a Step,
     ) -> Result<RecomputedPass<'a>, AdapterError> {
+        if self.head.needs_layers() {
+            return Err(AdapterError::HeadNeedsLayers);
+        }
         let extension = self.extension.as_ref();
         let pass = self
             .backbone
@@ -219,7 +225,7 @@ impl AdaptedModel {
 
     /// [B, L, D] → [B, C]
     fn classify(&self, tokens: &Tensor) -> Result<Tensor, AdapterError> {
-        Ok(self.head.forward(&self.pool.pool(tokens))?)
+        Ok(self.head.forward(tokens, self.pool)?)
     }
 
     /// Class scores from the tokens before block [`Hidden::block`], which must
@@ -233,8 +239,16 @@ impl AdaptedModel {
 
     /// How many of the first blocks are those of the plain backbone, with
     /// nothing trained before or inside them; `None` where the method changes
-    /// the embedding or the tokens themselves.
+    /// the embedding or the tokens themselves, or the head looks at all blocks.
     pub fn shared_blocks(&self) -> Option<usize> {
+        if self.head.needs_layers() {
+            return None;
+        }
+        self.untouched_blocks()
+    }
+
+    /// As [`shared_blocks`](Self::shared_blocks), whatever the head looks at.
+    pub(crate) fn untouched_blocks(&self) -> Option<usize> {
         let names = self.trained.iter().chain(&self.buffers);
         let depth = self.config().num_hidden_layers;
         late::shared_blocks(names.map(|(name, _)| name.as_str()), depth)

@@ -184,6 +184,7 @@ pub fn describe(part: Option<FrozenPart>) -> String {
         None => "nothing: the method changes the first block or the tokens".to_owned(),
         Some(FrozenPart::Tokens { block }) => format!("the tokens before block {block}"),
         Some(FrozenPart::Pooled) => "one vector per clip".to_owned(),
+        Some(FrozenPart::Layers) => "one vector per clip and block".to_owned(),
     }
 }
 
