@@ -61,7 +61,7 @@ pub fn find(name: &str, cache: &Path) -> Result<PathBuf> {
     let (id, revision) = name.split_once('@').unwrap_or((name, "main"));
     let place = hub::folder(id, revision, &hub_cache(cache));
     match place {
-        Ok(folder) if is_checkpoint(&folder) => return Ok(folder),
+        Ok(folder) if is_checkpoint(&folder) => Ok(folder),
         Ok(_) => bail!(
             "there is no folder {name}, and the model {id} is not in the cache; run \
              `soft-moa fetch {id}`{}, or name one of: {}",

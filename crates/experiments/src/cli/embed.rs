@@ -63,7 +63,7 @@ pub fn run(arguments: &Embed, output: &Output) -> Result<()> {
     let (mut failed, mut rows) = (0, 0);
     let batch = arguments.sounds.batch();
     let bar = match file {
-        Some(_) => output::bar(names.len() as u64, "sounds"),
+        Some(_) => output::bar(names.len() as u64, "sound"),
         None => indicatif::ProgressBar::hidden(),
     };
     predictor::run(

@@ -69,7 +69,7 @@ pub fn run(arguments: &Eval, output: &Output) -> Result<()> {
     let mut front_end = predictor::front_end_of(&description)?;
     front_end.ast.max_length = model.config().max_length as usize;
     let extractor = audio_frontend::Extractor::new(front_end)?;
-    let bar = output::bar(dataset.clips.len() as u64, "clips");
+    let bar = output::bar(dataset.clips.len() as u64, "clip");
     let on_done = |done: usize, _: usize| bar.set_position(done as u64);
     let (features, _) = dataset.features(&extractor, FeatureOptions::default(), &on_done)?;
     bar.finish_and_clear();

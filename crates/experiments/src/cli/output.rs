@@ -40,16 +40,16 @@ pub fn print(line: &str) -> Result<()> {
         .context("cannot print the result")
 }
 
-/// A bar on stderr for `length` things called `what`; on no terminal one line
+/// A bar on stderr for `length` things, one of which is called `what`; on no terminal one line
 /// says what has begun.
 pub fn bar(length: u64, what: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {
-        eprintln!("{length} {what}");
+        eprintln!("{}", count(length as usize, what));
         return ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
     }
     let template = "{wide_bar} {pos}/{len} {msg} {per_sec} left {eta}";
     let style = ProgressStyle::with_template(template);
-    let bar = ProgressBar::new(length).with_message(what.to_owned());
+    let bar = ProgressBar::new(length).with_message(format!("{what}s"));
     bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
     bar
 }

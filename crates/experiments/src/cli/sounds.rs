@@ -95,7 +95,7 @@ impl SoundArguments {
     pub fn windows(&self) -> Result<WindowConfig> {
         let hop = match self.hop {
             None => None,
-            Some(seconds) if seconds >= 0.01 && seconds <= 10_000.0 => {
+            Some(seconds) if (0.01..=10_000.0).contains(&seconds) => {
                 Some((seconds * FRAMES_PER_SECOND).round() as usize)
             }
             Some(seconds) => {

@@ -24,7 +24,7 @@ pub struct Stats {
 /// Prints the settings as TOML, or the same values as JSON.
 pub fn run(arguments: &Stats, output: &Output) -> Result<()> {
     let files = normalisation::sound_files(&arguments.sounds)?;
-    let bar = bar(files.len() as u64, "files");
+    let bar = bar(files.len() as u64, "file");
     let counted = if arguments.padded {
         CountedFrames::Padded
     } else {

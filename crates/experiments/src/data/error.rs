@@ -130,7 +130,7 @@ pub enum DataError {
         /// The other part.
         second: String,
         /// A clip of the first value in either part.
-        examples: [String; 2],
+        examples: Box<[String; 2]>,
     },
     /// A clip has a group value that the split does not list.
     #[error("{}: {group} `{value}` is not listed in `split` of the manifest; add it there, or leave the clip out with `clips.exclude`", file.display())]

@@ -142,7 +142,7 @@ pub(super) fn apart(
         values: shared.keys().map(|value| (*value).to_owned()).collect(),
         first: first.to_owned(),
         second: second.to_owned(),
-        examples: [clips[one].name(), clips[two].name()],
+        examples: Box::new([clips[one].name(), clips[two].name()]),
     })
 }
 

@@ -115,7 +115,8 @@ fn running_statistics_go_back_to_the_kept_epoch_with_the_weights() {
         epochs: 8,
         ..config()
     };
-    let trained = train(&model, &clips, &split(), &config, &mut |_| true).unwrap();
+    let go_on = &mut |_| Control::Continue;
+    let trained = train(&model, &clips, &split(), &config, go_on).unwrap();
     assert!(trained.selected < 7, "an early epoch should be the best");
     assert!(!model.buffers().is_empty());
     let kept = evaluate(&model, &clips, &split().validation, 16).unwrap();

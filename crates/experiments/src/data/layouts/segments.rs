@@ -24,7 +24,7 @@ pub(super) fn find(layout: &LayoutSpec, root: &Path) -> Result<Found, DataError>
     let names: Vec<&str> = tables.iter().map(|table| table.file.as_str()).collect();
     found.wanted = format!("a row of {}", names.join(", "));
     let mut resolver = Resolver::default();
-    let mut seen: BTreeMap<(String, [Option<u64>; 2]), (usize, usize)> = BTreeMap::new();
+    let mut seen = BTreeMap::new();
     let mut missing = Vec::new();
     for (number, table) in tables.iter().enumerate() {
         let file = root.join(&table.file);
