@@ -97,3 +97,25 @@ fn killed_at_fifty_random_instants_it_ends_with_the_same_bits_and_files() {
     }
     assert!(most > 1, "no run was killed more than once");
 }
+
+#[test]
+fn sigterm_saves_and_asks_to_be_started_again() {
+    let setup = Setup::new().with_twelve_runs();
+    let stopped = setup.start_until(3).terminate();
+    assert_eq!(stopped.code, Some(75), "{}", stopped.stderr);
+    assert!(
+        stopped.stderr.contains("go on where it ended"),
+        "{}",
+        stopped.stderr
+    );
+    setup.bench().succeeded();
+    assert!(
+        setup
+            .command("undisturbed")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    assert_eq!(setup.results("out"), setup.results("undisturbed"));
+}

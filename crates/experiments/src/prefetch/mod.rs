@@ -90,7 +90,7 @@ impl<T> Ahead<'_, T> {
     ///
     /// # Errors
     /// When the worker that was to make it panicked.
-    pub fn next(&mut self) -> Result<Option<T>, WorkerPanicked> {
+    pub fn wait(&mut self) -> Result<Option<T>, WorkerPanicked> {
         let Some(item) = self.next.next() else {
             return Ok(None);
         };
@@ -106,7 +106,7 @@ impl<T> Ahead<'_, T> {
         made.map(Some).ok_or(WorkerPanicked { item })
     }
 
-    /// How long [`next`](Self::next) has taken in all: the time that the
+    /// How long [`wait`](Self::wait) has taken in all: the time that the
     /// consumer waited for items, or made them itself.
     pub fn waited(&self) -> Duration {
         self.waited

@@ -11,7 +11,7 @@ fn collect(items: Range<usize>, workers: usize, queue: usize) -> Vec<usize> {
         item * item
     };
     ahead(items, workers, queue, &make, |ahead| {
-        std::iter::from_fn(|| ahead.next().unwrap()).collect()
+        std::iter::from_fn(|| ahead.wait().unwrap()).collect()
     })
 }
 
@@ -33,7 +33,7 @@ fn no_more_is_made_ahead_than_the_queues_hold() {
     let made = AtomicUsize::new(0);
     let make = |_| made.fetch_add(1, Ordering::SeqCst);
     ahead(0..1000, 2, 6, &make, |ahead| {
-        ahead.next().unwrap();
+        ahead.wait().unwrap();
         thread::sleep(Duration::from_millis(30));
     });
     // One taken, three in each queue, one more in the hands of each worker.
@@ -55,7 +55,7 @@ fn threads_end_when_the_consumer_stops_early() {
         Alive(&alive)
     };
     // `ahead` returns only once all its threads have ended.
-    ahead(0..1000, 4, 8, &make, |ahead| drop(ahead.next().unwrap()));
+    ahead(0..1000, 4, 8, &make, |ahead| drop(ahead.wait().unwrap()));
     assert_eq!(alive.load(Ordering::SeqCst), 0, "items or threads are left");
 }
 
@@ -67,7 +67,7 @@ fn a_panic_of_a_worker_is_an_error_at_its_item() {
     };
     let error = ahead(0..20, 3, 3, &make, |ahead| {
         loop {
-            if let Err(error) = ahead.next() {
+            if let Err(error) = ahead.wait() {
                 return error;
             }
         }
@@ -79,7 +79,7 @@ fn a_panic_of_a_worker_is_an_error_at_its_item() {
 fn waiting_is_measured() {
     let slow = |_| thread::sleep(Duration::from_millis(20));
     let waited = ahead(0..2, 0, 1, &slow, |ahead| {
-        while ahead.next().unwrap().is_some() {}
+        while ahead.wait().unwrap().is_some() {}
         ahead.waited()
     });
     assert!(waited >= Duration::from_millis(40), "{waited:?}");

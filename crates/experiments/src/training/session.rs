@@ -155,7 +155,7 @@ impl Session<'_> {
         while self.state.steps < self.steps_per_epoch {
             let start = Instant::now();
             let waited = batches.waited();
-            let Some(item) = batches.next()? else {
+            let Some(item) = batches.wait()? else {
                 return Ok(()); // cannot be: there is a batch for every step
             };
             let item = item?;

@@ -279,11 +279,20 @@ impl Started {
     }
 
     /// Ctrl-C, and what the program makes of it.
-    pub fn interrupt(mut self) -> Outcome {
+    pub fn interrupt(self) -> Outcome {
+        self.signalled("-INT")
+    }
+
+    /// SIGTERM, and what the program makes of it.
+    pub fn terminate(self) -> Outcome {
+        self.signalled("-TERM")
+    }
+
+    fn signalled(mut self, signal: &str) -> Outcome {
         let id = self.child.id().to_string();
         assert!(
             Command::new("kill")
-                .args(["-INT", &id])
+                .args([signal, &id])
                 .status()
                 .unwrap()
                 .success()
