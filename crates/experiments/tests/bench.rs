@@ -234,3 +234,25 @@ fn a_task_that_cannot_be_had_does_not_stop_the_others() {
     );
     assert_eq!(setup.records("out").len(), 3);
 }
+
+#[test]
+fn sigterm_saves_and_asks_to_be_started_again() {
+    let setup = Setup::new().with_twelve_runs();
+    let stopped = setup.start_until(3).terminate();
+    assert_eq!(stopped.code, Some(75), "{}", stopped.stderr);
+    assert!(
+        stopped.stderr.contains("go on where it ended"),
+        "{}",
+        stopped.stderr
+    );
+    setup.bench().succeeded();
+    assert!(
+        setup
+            .command("undisturbed")
+            .output()
+            .unwrap()
+            .status
+            .success()
+    );
+    assert_eq!(setup.results("out"), setup.results("undisturbed"));
+}
