@@ -272,10 +272,7 @@ mod tests {
     #[test]
     fn what_half_precision_cannot_hold_is_refused() {
         let error = FeatureFormat::F16.encode(&[1.0, 1e6]).expect_err("large");
-        assert!(
-            error.contains("1e6") && error.contains("as f32"),
-            "{error}"
-        );
+        assert!(error.contains("1e6") && error.contains("as f32"), "{error}");
     }
 
     proptest! {

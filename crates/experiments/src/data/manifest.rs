@@ -292,7 +292,11 @@ pub(super) fn compile(field: &str, pattern: &str) -> Result<Regex, String> {
     Regex::new(pattern).map_err(|error| format!("`{field}` is no regular expression: {error}"))
 }
 
-pub(super) fn known_group(field: &str, group: &str, groups: &BTreeSet<String>) -> Result<(), String> {
+pub(super) fn known_group(
+    field: &str,
+    group: &str,
+    groups: &BTreeSet<String>,
+) -> Result<(), String> {
     if groups.contains(group) {
         return Ok(());
     }

@@ -9,6 +9,7 @@
 
 mod bytes;
 mod cache;
+mod cache_lock;
 mod compute;
 mod error;
 mod features;
@@ -17,10 +18,12 @@ mod layouts;
 mod leaks;
 mod manifest;
 mod own;
+mod own_options;
 mod protocol;
 mod scan;
 mod shares;
 mod split;
+mod split_check;
 mod split_spec;
 pub mod synthetic;
 mod table;
@@ -37,13 +40,13 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 pub use cache::CacheUse;
-pub use error::DataError;
 pub use compute::Progress;
+pub use error::DataError;
 pub use features::{FeatureFormat, Features};
 pub use layout::{LayoutSpec, ListFile, TableFile};
 pub use leaks::{ALWAYS_APART, AllowedLeak, LeakSpec};
 pub use manifest::{ClassSpec, ClipSpec, Defaults, LabelSpec, Manifest, PartNote};
-pub use own::{Columns, OwnOptions};
+pub use own_options::{Columns, OwnOptions};
 pub use protocol::{FewShotRule, Protocol, ValidationRule, first_per_class, per_class};
 pub(crate) use scan::list_files;
 pub use scan::{Clip, Segment, scan};

@@ -189,6 +189,9 @@ mod tests {
         assert_eq!(changed, split);
         ValidationRule::TestPart.apply(&mut changed);
         assert_eq!(changed.train, [0, 1, 3, 4]);
-        assert_eq!((&changed.validation, &changed.test), (&split.test, &split.test));
+        assert_eq!(
+            (&changed.validation, &changed.test),
+            (&split.test, &split.test)
+        );
     }
 }

@@ -270,4 +270,3 @@ fn share(field: &str, value: f64) -> Result<(), String> {
         "`{field}` is {value}; use a number above 0 and below 1"
     ))
 }
-

@@ -1,4 +1,5 @@
 use super::*;
+use crate::data::per_class;
 use proptest::prelude::*;
 
 fn clip(voice: usize, syllable: usize, label: usize) -> Clip {
@@ -14,6 +15,7 @@ fn clip(voice: usize, syllable: usize, label: usize) -> Clip {
             .into_iter()
             .map(|(name, value)| (name.to_owned(), value))
             .collect(),
+        segment: None,
     }
 }
 

@@ -13,12 +13,7 @@ use crate::data::template::Template;
 
 /// A candidate for every line that matches `line` in the text files that match
 /// `files`; its sound is where the template `audio` says.
-pub(super) fn find(
-    files: &str,
-    line: &str,
-    audio: &str,
-    root: &Path,
-) -> Result<Found, DataError> {
+pub(super) fn find(files: &str, line: &str, audio: &str, root: &Path) -> Result<Found, DataError> {
     let mut found = Found {
         candidates: Vec::new(),
         wanted: format!("{files}` with lines `{line}"),
