@@ -1,7 +1,7 @@
 //! Multi-head self-attention with a fused q, k, v product where nothing
 //! forbids it.
 
-use tch::Tensor;
+use tch::{Kind, Tensor};
 
 use crate::AstError;
 use crate::extension::{Context, Extension, HookError, Projection};
@@ -34,9 +34,9 @@ impl Attention {
         context: &Context,
         extension: &dyn Extension,
     ) -> Result<Tensor, HookError> {
-        let [query, key, value] = self.projections(n1, context, extension)?;
+        let [query, key, value] = of_one_kind(self.projections(n1, context, extension)?);
         let (key, value) = with_prefix(key, value, context, extension);
-        let attended = Tensor::scaled_dot_product_attention(
+        let attended = Tensor::f_scaled_dot_product_attention(
             &self.split_heads(&query),
             &self.split_heads(&key),
             &self.split_heads(&value),
@@ -45,7 +45,7 @@ impl Attention {
             false,
             None,
             false,
-        );
+        )?;
         let merged = attended.transpose(1, 2).reshape(n1.size());
         let output = self.output.forward(&merged)?;
         if extension.changes(Projection::Output) {
@@ -84,6 +84,15 @@ impl Attention {
         x.view([size[0], size[1], self.heads, size[2] / self.heads])
             .transpose(1, 2)
     }
+}
+
+/// f32 where the kinds differ: some projections trained, the others frozen in
+/// bf16, or an extension that gives f32 for one of them.
+fn of_one_kind(parts: [Tensor; 3]) -> [Tensor; 3] {
+    if parts.iter().all(|part| part.kind() == parts[0].kind()) {
+        return parts;
+    }
+    parts.map(|part| part.to_kind(Kind::Float))
 }
 
 /// Inserts further keys and values between the class token and the rest

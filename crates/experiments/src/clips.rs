@@ -190,6 +190,35 @@ mod tests {
         assert_eq!(clips().len(), 3);
     }
 
+    #[test]
+    fn features_of_a_data_set_give_the_batches_of_one_block() {
+        let data = crate::data::synthetic::dataset(1);
+        let config = crate::front_end::pipeline(30);
+        let extractor = audio_frontend::Extractor::new(config).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let options = crate::data::FeatureOptions {
+            cache: Some(folder.path()),
+            ..Default::default()
+        };
+        let (features, _) = data.features(&extractor, options, &|_, _| {}).unwrap();
+        let block: Vec<f32> = (0..320).flat_map(|index| features.clip(index)).collect();
+        let labels: Vec<i64> = data.clips.iter().map(|clip| clip.label as i64).collect();
+        let block = Clips::new(block, labels.clone(), [30, 128], Device::Cpu).unwrap();
+        let mapped = Clips::from_features(features, labels, Device::Cpu).unwrap();
+        let indices = [319, 0, 7, 7];
+        assert_eq!(
+            floats(&mapped.batch(&indices).0),
+            floats(&block.batch(&indices).0)
+        );
+        let augmentation = CHANGES[1]();
+        assert_eq!(
+            augmented(&mapped, &augmentation, 2),
+            augmented(&block, &augmentation, 2)
+        );
+        let (features, _) = data.features(&extractor, options, &|_, _| {}).unwrap();
+        assert!(Clips::from_features(features, vec![0; 319], Device::Cpu).is_none());
+    }
+
     const CHANGES: [fn() -> Augmentation; 4] = [
         || Augmentation {
             gain: Gain {

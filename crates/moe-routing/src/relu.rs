@@ -102,7 +102,8 @@ impl ReluRouter {
         let target = self.config.active / self.weight.size()[0] as f64;
         no_grad(|| {
             let towards = (&self.activity - target).sign() * self.config.growth.ln();
-            let moved = &self.penalty * towards.exp();
+            // Beyond these λ could never come back: as 0, or as infinity.
+            let moved = (&self.penalty * towards.exp()).clamp(1e-20, 1e10);
             self.penalty.shallow_clone().copy_(&moved);
             let now = gates.gt(0).mean(Kind::Float).view_as(&self.activity);
             self.activity.shallow_clone().copy_(&now);

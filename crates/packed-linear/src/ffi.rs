@@ -75,6 +75,11 @@ fn take(call: impl FnOnce(*mut *mut C_tensor) -> *mut c_char) -> Result<Tensor, 
     let mut out: *mut C_tensor = std::ptr::null_mut();
     let message = call(&mut out);
     if message.is_null() {
+        // Out of memory for the message itself.
+        if out.is_null() {
+            let reason = "out of memory".to_owned();
+            return Err(PackError::Libtorch { reason });
+        }
         // SAFETY: without a message `out` is an `at::Tensor` nobody else owns.
         return Ok(unsafe { Tensor::from_ptr(out) });
     }

@@ -29,6 +29,8 @@
 
 mod ffi;
 
+use std::sync::OnceLock;
+
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
 
@@ -67,10 +69,19 @@ pub enum PackError {
     },
 }
 
-/// Whether this libtorch has the operators and oneDNN.
+/// Whether this libtorch has the operators and oneDNN, and the processor runs
+/// them in bf16: tried once on a small matrix.
 #[must_use]
 pub fn supported() -> bool {
-    ffi::supported()
+    static WORKS: OnceLock<bool> = OnceLock::new();
+    *WORKS.get_or_init(|| ffi::supported() && tried().is_ok())
+}
+
+/// Packs and multiplies; processors without bf16 instructions refuse.
+fn tried() -> Result<(), PackError> {
+    let ones = Tensor::ones([16, 16], (Kind::BFloat16, Device::Cpu));
+    let linear = PackedLinear::pack(&ones, None, 16)?;
+    tch::no_grad(|| linear.forward(&ones)).map(drop)
 }
 
 /// A frozen matrix and bias, in bf16, in oneDNN's layout.

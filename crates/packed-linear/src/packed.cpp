@@ -88,7 +88,7 @@ std::optional<Tensor> optional(const Tensor *tensor) {
 
 extern "C" {
 
-// Whether both operators exist and the processor can run them in bf16.
+// Whether both operators exist; whether the processor runs them is tried.
 int packed_linear_supported() {
   try {
     return find("mkldnn::_reorder_linear_weight").has_value() &&

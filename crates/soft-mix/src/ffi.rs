@@ -41,6 +41,11 @@ pub(crate) fn forward(
     let message =
         unsafe { soft_mix_forward(x.as_ptr(), rows.as_ptr(), noise, combine, dispatch, slots) };
     if message.is_null() {
+        // Out of memory for the message itself.
+        if made.iter().any(|tensor| tensor.is_null()) {
+            let reason = "out of memory".to_owned();
+            return Err(MixError::Libtorch { reason });
+        }
         // SAFETY: without a message all three are `at::Tensor`s nobody else owns.
         return Ok(made.map(|tensor| unsafe { Tensor::from_ptr(tensor) }));
     }

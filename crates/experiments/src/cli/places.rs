@@ -59,7 +59,10 @@ impl DeviceArguments {
             Format::Bf16 => PrecisionChoice::Bf16,
             Format::Auto => PrecisionChoice::Auto,
         };
-        let (precision, _) = choice.resolve(device)?;
+        let (precision, rates) = choice.resolve(device)?;
+        if let Some(rates) = rates {
+            eprintln!("precision auto: {}", rates.in_words());
+        }
         Ok((device, precision))
     }
 

@@ -13,7 +13,7 @@
 //! compute them, and the last rename wins. Opening checks length, header,
 //! index and the checksum of every clip.
 
-use std::fs::{self, File, TryLockError};
+use std::fs;
 use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
 
@@ -21,6 +21,7 @@ use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use super::bytes::Bytes;
+use super::cache_lock::{Lock, partial_prefix, remove_leftovers};
 use super::compute::Encoded;
 use super::error::DataError;
 use super::features::{FeatureShape, Features, reserve};
@@ -343,61 +344,6 @@ fn store(path: &Path, stem: &str, key: &Key, build: &Build<'_>) -> Result<(), St
     file.as_file().sync_all()?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
-}
-
-fn partial_prefix(stem: &str) -> String {
-    format!(".{stem}.partial-")
-}
-
-/// Removes what builders that were killed left behind.
-fn remove_leftovers(folder: &Path, stem: &str) {
-    let prefix = partial_prefix(stem);
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            // What cannot be removed only takes space.
-            let _ = fs::remove_file(entry.path());
-        }
-    }
-}
-
-/// Held while a file is built; freed when dropped, also when the process is
-/// killed.
-struct Lock {
-    file: File,
-    path: PathBuf,
-    /// Whether it is sure that no other process builds the file.
-    alone: bool,
-}
-
-impl Lock {
-    /// Waits until no other process builds `stem` in `folder`.
-    fn acquire(folder: &Path, stem: &str) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
-        let path = folder.join(format!(".{stem}.lock"));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)?;
-        let alone = match file.try_lock() {
-            Ok(()) => true,
-            Err(TryLockError::WouldBlock) => file.lock().is_ok(),
-            // Some network file systems know no locks. The rename at the end
-            // still keeps the file whole, so going on is safe.
-            Err(TryLockError::Error(_)) => false,
-        };
-        Ok(Self { file, path, alone })
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // Removed before it is freed: who waited for this one finds the
-        // features built. Somebody who comes now makes a new one and finds
-        // them built too.
-        let _ = fs::remove_file(&self.path);
-        let _ = self.file.unlock();
-    }
 }
 
 fn not_stored(path: &Path, error: &io::Error) -> String {

@@ -133,8 +133,10 @@ pub enum DataError {
         examples: Box<[String; 2]>,
     },
     /// A clip has a group value that the split does not list.
-    #[error("{}: {group} `{value}` is not listed in `split` of the manifest; add it there, or leave the clip out with `clips.exclude`", file.display())]
+    #[error("{}: {group} `{value}` is not in {list} of the manifest; add it there, or leave the clip out with `clips.exclude`", file.display())]
     UnlistedGroup {
+        /// Where it should stand.
+        list: &'static str,
         /// The clip.
         file: PathBuf,
         /// Name of the group.

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use audio_frontend::{Extractor, FILE_ENDINGS, PipelineConfig};
-use serde::{Deserialize, Serialize};
 
 use super::Dataset;
 use super::error::DataError;
@@ -12,6 +11,7 @@ use super::layout::{LayoutSpec, TableFile};
 use super::layouts::is_sound;
 use super::leaks::LeakSpec;
 use super::manifest::{ClassSpec, ClipSpec, Defaults, LabelSpec, Manifest};
+use super::own_options::OwnOptions;
 use super::scan::list_files;
 use super::split_spec::{HoldOut, SplitSpec};
 use super::table::{self, Row};
@@ -29,88 +29,6 @@ const PARTS: [&[&str]; 3] = [
     &["validation", "valid", "val", "dev"],
     &["test", "testing", "eval", "evaluation"],
 ];
-
-/// How sounds without a manifest are read and divided.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct OwnOptions {
-    /// Frames per clip; when left out, as many as the longest of 64 clips
-    /// spread over the data set has, at most 1024.
-    pub max_length: Option<usize>,
-    /// Share of the clips to validate on, where the sounds come without a
-    /// split. Default 0.2.
-    pub validation: f64,
-    /// Share of the clips to test on. Default 0.2.
-    pub test: f64,
-    /// Seed of that deal. Default 0.
-    pub seed: u64,
-    /// Names of the columns of a table.
-    pub columns: Columns,
-}
-
-impl Default for OwnOptions {
-    fn default() -> Self {
-        Self {
-            max_length: None,
-            validation: 0.2,
-            test: 0.2,
-            seed: 0,
-            columns: Columns::default(),
-        }
-    }
-}
-
-/// Names of the columns of a table. Only `path` and `label` must be there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Columns {
-    /// The sound file, relative to the folder of the table.
-    pub path: String,
-    /// The label.
-    pub label: String,
-    /// The part: train, validation (valid, val, dev) or test (eval).
-    pub split: String,
-    /// The fold; each is tested in turn.
-    pub fold: String,
-    /// Who speaks; kept in one part.
-    pub speaker: String,
-    /// Anything else to keep in one part.
-    pub group: String,
-    /// Second at which the clip begins in the file.
-    pub start: String,
-    /// Second at which it ends.
-    pub end: String,
-}
-
-impl Default for Columns {
-    fn default() -> Self {
-        Self {
-            path: "path".to_owned(),
-            label: "label".to_owned(),
-            split: "split".to_owned(),
-            fold: "fold".to_owned(),
-            speaker: "speaker".to_owned(),
-            group: "group".to_owned(),
-            start: "start".to_owned(),
-            end: "end".to_owned(),
-        }
-    }
-}
-
-impl Columns {
-    fn all(&self) -> [&str; 8] {
-        [
-            &self.path,
-            &self.label,
-            &self.split,
-            &self.fold,
-            &self.speaker,
-            &self.group,
-            &self.start,
-            &self.end,
-        ]
-    }
-}
 
 impl Dataset {
     /// Sounds without a manifest: a folder with a sub-folder for every class,

@@ -185,7 +185,10 @@ fn what_is_missing_is_named_with_a_remedy() {
             "path,label,split\nonly/a.wav,x,train\n",
             "a train and a test part",
         ),
-        ("path,label,start,end\nonly/a.wav,x,2,1\n", "must end later"),
+        (
+            "path,label,start,end\nonly/a.wav,y,0,1\nonly/a.wav,x,2,1\n",
+            "must end later",
+        ),
         ("path,label\nonly/a.wav,\n", "has no `label`"),
     ];
     for (text, part) in cases {

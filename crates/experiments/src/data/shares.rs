@@ -1,6 +1,6 @@
 //! Shares of every class, dealt by group, for sounds without a split.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::scan::Clip;
 use super::split::{Split, rank};
@@ -74,11 +74,12 @@ fn deal(
         places[place].push(members);
     }
     // Groups may all be too large for a share; the smallest is then better
-    // than none.
+    // than none, as long as training keeps every class.
     for place in [2, 1] {
-        if share[place] > 0.0 && places[place].is_empty() && places[0].len() > 1 {
-            let smallest = (0..places[0].len()).min_by_key(|&at| places[0][at].len());
-            if let Some(at) = smallest {
+        if share[place] > 0.0 && places[place].is_empty() {
+            let [train, ..] = &places[..] else { continue };
+            let spared = (0..train.len()).filter(|&at| keeps_classes(train, at, clips));
+            if let Some(at) = spared.min_by_key(|&at| train[at].len()) {
                 let moved = places[0].remove(at);
                 places[place].push(moved);
             }
@@ -89,6 +90,16 @@ fn deal(
         part.sort_unstable();
     }
     parts
+}
+
+/// Whether every class of `groups` is left without the one at `at`.
+fn keeps_classes(groups: &[Vec<usize>], at: usize, clips: &[Clip]) -> bool {
+    let others = groups.iter().enumerate().filter(|(other, _)| *other != at);
+    let left: BTreeSet<usize> = others
+        .flat_map(|(_, members)| members.iter().map(|&index| clips[index].label))
+        .collect();
+    let mut lost = groups[at].iter().map(|&index| clips[index].label);
+    lost.all(|label| left.contains(&label))
 }
 
 /// How many clips of every class each part should get: at least one where

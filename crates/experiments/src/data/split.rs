@@ -10,7 +10,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use sha2::{Digest, Sha256};
 
 use super::error::DataError;
-use super::leaks;
 use super::scan::Clip;
 use super::shares::{hold_out, shares};
 use super::split_spec::{ExtraSpec, HoldOut, SplitSpec};
@@ -178,7 +177,7 @@ fn group_rotation(clips: &[Clip], group: &str, order: &[String]) -> Result<Vec<S
     for (index, clip) in clips.iter().enumerate() {
         let value = clip.group(group);
         if !order.iter().any(|listed| listed == value) {
-            return Err(unlisted(clip, group));
+            return Err(unlisted(clip, group, "`split.order`"));
         }
         members.entry(value).or_default().push(index);
     }
@@ -220,7 +219,10 @@ fn halved_rotation(
             || !halves.iter().any(|value| value == clip.group(half))
     }) {
         let listed = order.iter().any(|value| value == clip.group(group));
-        return Err(unlisted(clip, if listed { half } else { group }));
+        return Err(match listed {
+            true => unlisted(clip, half, "`split.halves`"),
+            false => unlisted(clip, group, "`split.order`"),
+        });
     }
     let pick = |wanted: &dyn Fn(&Clip) -> bool| -> Vec<usize> {
         let all = 0..clips.len();
@@ -259,7 +261,10 @@ fn parts(
             .position(|values| values.iter().any(|listed| listed == value));
         match part {
             Some(part) => parts[part].push(index),
-            None => return Err(unlisted(clip, group)),
+            None => {
+                let lists = "`split.train`, `split.validation` or `split.test`";
+                return Err(unlisted(clip, group, lists));
+            }
         }
     }
     let [mut train, mut validation, test] = parts;
@@ -282,8 +287,9 @@ fn parts(
     })
 }
 
-fn unlisted(clip: &Clip, group: &str) -> DataError {
+fn unlisted(clip: &Clip, group: &str, list: &'static str) -> DataError {
     DataError::UnlistedGroup {
+        list,
         file: clip.path.clone(),
         group: group.to_owned(),
         value: clip.group(group).to_owned(),
@@ -327,100 +333,6 @@ pub(super) fn rank(seed: u64, value: &str) -> Vec<u8> {
 fn share(count: usize, fraction: f64) -> usize {
     let wanted = (count as f64 * fraction).round() as usize;
     wanted.clamp(1, count.saturating_sub(1).max(1))
-}
-
-impl Split {
-    /// Refuses a fold that could not be trained or whose result would be too
-    /// good to be true.
-    ///
-    /// # Errors
-    /// As [`splits`].
-    pub fn check(&self, spec: &SplitSpec, clips: &[Clip], classes: usize) -> Result<(), DataError> {
-        for (part, indices) in [
-            ("training", &self.train),
-            ("validation", &self.validation),
-            ("test", &self.test),
-        ] {
-            if indices.is_empty() {
-                return Err(self.fault(format!(
-                    "the {part} part is empty; add clips, or use fewer folds or another fraction in `split`"
-                )));
-            }
-        }
-        if let Some((name, _)) = self.extra.iter().find(|(_, indices)| indices.is_empty()) {
-            return Err(self.fault(format!(
-                "the extra part `{name}` is empty; correct its `values`, or use fewer folds"
-            )));
-        }
-        let trained: BTreeSet<usize> = self.train.iter().map(|&index| clips[index].label).collect();
-        if let Some(class) = (0..classes).find(|class| !trained.contains(class)) {
-            return Err(self.fault(format!(
-                "class {class} has no training clip; add clips of it from more groups, or change `split`"
-            )));
-        }
-        let (train, validation, test) = (
-            ("training", &self.train),
-            ("validation", &self.validation),
-            ("test", &self.test),
-        );
-        match spec {
-            SplitSpec::LeaveOneGroupOut {
-                test_group,
-                validation_group,
-                ..
-            } => {
-                self.no_leak(clips, test_group, train, test)?;
-                self.no_leak(clips, test_group, validation, test)?;
-                self.no_leak(clips, validation_group, train, validation)
-            }
-            SplitSpec::GroupKFold { group, .. } | SplitSpec::GroupRotation { group, .. } => {
-                self.no_leak(clips, group, train, test)?;
-                self.no_leak(clips, group, validation, test)?;
-                self.no_leak(clips, group, train, validation)?;
-                for (name, indices) in &self.extra {
-                    self.no_leak(clips, group, train, (name, indices))?;
-                    self.no_leak(clips, group, validation, (name, indices))?;
-                }
-                Ok(())
-            }
-            SplitSpec::HalvedRotation { group, .. } => {
-                self.no_leak(clips, group, train, test)?;
-                self.no_leak(clips, group, train, validation)
-            }
-            SplitSpec::Parts {
-                group, hold_out, ..
-            } => {
-                self.no_leak(clips, group, train, test)?;
-                self.no_leak(clips, group, validation, test)?;
-                let held = hold_out.as_ref().and_then(|spec| spec.group.as_deref());
-                held.map_or(Ok(()), |held| self.no_leak(clips, held, train, validation))
-            }
-            SplitSpec::Shares { group, .. } => {
-                let Some(group) = group else { return Ok(()) };
-                self.no_leak(clips, group, train, test)?;
-                self.no_leak(clips, group, validation, test)?;
-                self.no_leak(clips, group, train, validation)
-            }
-        }
-    }
-
-    /// Refuses a value of `group` that stands in both parts.
-    fn no_leak(
-        &self,
-        clips: &[Clip],
-        group: &str,
-        first: (&str, &Vec<usize>),
-        second: (&str, &Vec<usize>),
-    ) -> Result<(), DataError> {
-        leaks::apart(self.fold, clips, group, first, second, &|_| true)
-    }
-
-    fn fault(&self, message: String) -> DataError {
-        DataError::Split {
-            fold: self.fold,
-            message,
-        }
-    }
 }
 
 #[cfg(test)]

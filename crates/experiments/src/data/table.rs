@@ -115,19 +115,21 @@ fn separated(bytes: &[u8], delimiter: u8) -> Result<Vec<Row>, (usize, String)> {
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter)
         .from_reader(bytes);
-    let header = reader.headers().map_err(|error| csv_fault(&error))?.clone();
+    let header = reader.headers().map_err(|error| csv_fault(&error, bytes))?;
+    let header = header.clone();
     let mut seen = BTreeSet::new();
     if let Some(twice) = header.iter().find(|name| !seen.insert(*name)) {
         let message = format!("two columns are named `{twice}`; rename one");
         return Err((1, message));
     }
     let mut rows = Vec::new();
+    let mut lines = Lines::default();
     for record in reader.records() {
-        let record = record.map_err(|error| csv_fault(&error))?;
-        let line = record.position().map_or(0, |position| position.line());
+        let record = record.map_err(|error| csv_fault(&error, bytes))?;
+        let start = record.position().map_or(0, |position| position.byte());
         let values = header.iter().zip(&record);
         rows.push(Row {
-            line: line as usize,
+            line: lines.of(bytes, start as usize),
             values: values
                 .map(|(name, value)| (name.to_owned(), value.to_owned()))
                 .collect(),
@@ -137,8 +139,30 @@ fn separated(bytes: &[u8], delimiter: u8) -> Result<Vec<Row>, (usize, String)> {
     Ok(rows)
 }
 
-fn csv_fault(error: &csv::Error) -> (usize, String) {
-    let line = error.position().map_or(1, |position| position.line());
+/// Counts lines. The reader's own count is one behind where lines end in CR LF.
+#[derive(Default)]
+struct Lines {
+    counted: usize,
+    breaks: usize,
+}
+
+impl Lines {
+    /// The line, from 1, of the record that begins at byte `start` or, where
+    /// that is the rest of a line break, after it. `start` never decreases.
+    fn of(&mut self, bytes: &[u8], start: usize) -> usize {
+        let rest = bytes.get(start..).unwrap_or_default();
+        let skipped = rest.iter().take_while(|byte| b"\r\n".contains(byte));
+        let end = (start + skipped.count()).min(bytes.len());
+        let new = bytes.get(self.counted..end).unwrap_or_default();
+        self.breaks += new.iter().filter(|&&byte| byte == b'\n').count();
+        self.counted = end.max(self.counted);
+        self.breaks + 1
+    }
+}
+
+fn csv_fault(error: &csv::Error, bytes: &[u8]) -> (usize, String) {
+    let start = error.position().map_or(0, |position| position.byte());
+    let line = Lines::default().of(bytes, start as usize);
     let message = match error.kind() {
         csv::ErrorKind::UnequalLengths {
             expected_len, len, ..
@@ -148,7 +172,7 @@ fn csv_fault(error: &csv::Error) -> (usize, String) {
         csv::ErrorKind::Utf8 { .. } => "is no UTF-8; save the table as UTF-8".to_owned(),
         _ => format!("{error}; correct the line"),
     };
-    (line as usize, message)
+    (line, message)
 }
 
 fn json_lines(bytes: &[u8]) -> Result<Vec<Row>, (usize, String)> {

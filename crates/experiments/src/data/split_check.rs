@@ -1,0 +1,103 @@
+//! What a fold must hold to be trained and believed.
+
+use std::collections::BTreeSet;
+
+use super::error::DataError;
+use super::leaks;
+use super::scan::Clip;
+use super::split::Split;
+use super::split_spec::SplitSpec;
+
+impl Split {
+    /// Refuses a fold that could not be trained or whose result would be too
+    /// good to be true.
+    ///
+    /// # Errors
+    /// As [`splits`].
+    pub fn check(&self, spec: &SplitSpec, clips: &[Clip], classes: usize) -> Result<(), DataError> {
+        for (part, indices) in [
+            ("training", &self.train),
+            ("validation", &self.validation),
+            ("test", &self.test),
+        ] {
+            if indices.is_empty() {
+                return Err(self.fault(format!(
+                    "the {part} part is empty; add clips, or use fewer folds or another fraction in `split`"
+                )));
+            }
+        }
+        if let Some((name, _)) = self.extra.iter().find(|(_, indices)| indices.is_empty()) {
+            return Err(self.fault(format!(
+                "the extra part `{name}` is empty; correct its `values`, or use fewer folds"
+            )));
+        }
+        let trained: BTreeSet<usize> = self.train.iter().map(|&index| clips[index].label).collect();
+        if let Some(class) = (0..classes).find(|class| !trained.contains(class)) {
+            return Err(self.fault(format!(
+                "class {class} has no training clip; add clips of it from more groups, or change `split`"
+            )));
+        }
+        let (train, validation, test) = (
+            ("training", &self.train),
+            ("validation", &self.validation),
+            ("test", &self.test),
+        );
+        match spec {
+            SplitSpec::LeaveOneGroupOut {
+                test_group,
+                validation_group,
+                ..
+            } => {
+                self.no_leak(clips, test_group, train, test)?;
+                self.no_leak(clips, test_group, validation, test)?;
+                self.no_leak(clips, validation_group, train, validation)
+            }
+            SplitSpec::GroupKFold { group, .. } | SplitSpec::GroupRotation { group, .. } => {
+                self.no_leak(clips, group, train, test)?;
+                self.no_leak(clips, group, validation, test)?;
+                self.no_leak(clips, group, train, validation)?;
+                for (name, indices) in &self.extra {
+                    self.no_leak(clips, group, train, (name, indices))?;
+                    self.no_leak(clips, group, validation, (name, indices))?;
+                }
+                Ok(())
+            }
+            SplitSpec::HalvedRotation { group, .. } => {
+                self.no_leak(clips, group, train, test)?;
+                self.no_leak(clips, group, train, validation)
+            }
+            SplitSpec::Parts {
+                group, hold_out, ..
+            } => {
+                self.no_leak(clips, group, train, test)?;
+                self.no_leak(clips, group, validation, test)?;
+                let held = hold_out.as_ref().and_then(|spec| spec.group.as_deref());
+                held.map_or(Ok(()), |held| self.no_leak(clips, held, train, validation))
+            }
+            SplitSpec::Shares { group, .. } => {
+                let Some(group) = group else { return Ok(()) };
+                self.no_leak(clips, group, train, test)?;
+                self.no_leak(clips, group, validation, test)?;
+                self.no_leak(clips, group, train, validation)
+            }
+        }
+    }
+
+    /// Refuses a value of `group` that stands in both parts.
+    fn no_leak(
+        &self,
+        clips: &[Clip],
+        group: &str,
+        first: (&str, &Vec<usize>),
+        second: (&str, &Vec<usize>),
+    ) -> Result<(), DataError> {
+        leaks::apart(self.fold, clips, group, first, second, &|_| true)
+    }
+
+    fn fault(&self, message: String) -> DataError {
+        DataError::Split {
+            fold: self.fold,
+            message,
+        }
+    }
+}
