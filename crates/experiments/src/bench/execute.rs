@@ -14,11 +14,15 @@ use super::tasks::Task;
 use crate::clips::Clips;
 use crate::data::Split;
 use crate::environment::{describe, peak_memory, reset_peak_memory};
-use crate::evaluation::evaluate;
-use crate::record::{EpochRecord, ExtraTest, PartCounts, RECORD_VERSION, RunRecord};
+use crate::evaluation::{evaluate, measure};
+use crate::record::{
+    EpochRecord, ExtraTest, MultiplyAdds, PartCounts, RECORD_VERSION, RunRecord,
+};
 use crate::run_folder::RunFolder;
 use crate::signals;
-use crate::training::{CheckpointPlan, Control, Event, Journal, Runtime, Trained, train_with};
+use crate::training::{
+    CheckpointPlan, Control, Event, Journal, Objective, Runtime, Trained, train_with,
+};
 
 const OTHER_THREADS: &str = "the run goes on with another number of threads than it began with; \
      its figures may differ in the last digits from those of an undisturbed run";
@@ -57,7 +61,7 @@ pub fn execute(
     )?;
     let trained = train_run(run, &model, clips, &split, folder, options, bars)?;
     let batch = 2 * config.training.batch;
-    let test = evaluate(&model, clips, &split.test, batch)?;
+    let (_, test) = measure(&model, clips, &split.test, batch, Objective::CrossEntropy)?;
     let extra_tests = split
         .extra
         .iter()
@@ -70,6 +74,8 @@ pub fn execute(
             })
         })
         .collect::<Result<_>>()?;
+    let names = task.dataset.manifest.class_names();
+    let class_names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let description = AdapterDescription {
         format_version: FORMAT_VERSION,
         method: config.method.clone(),
@@ -84,17 +90,12 @@ pub fn execute(
         pooling: Pooling::All,
         head: Head::Linear,
         first_block: 0,
-        labels: task
-            .dataset
-            .manifest
-            .class_names()
-            .iter()
-            .map(|&name| name.to_owned())
-            .collect(),
+        labels: class_names.clone(),
         features: serde_json::to_value(&config.front_end)?,
     };
     let adapter_bytes = adapters::save(&folder.path().join("adapter"), &model, &description)?;
     let counts = model.counts();
+    let steps = split.train.len().div_ceil(config.training.batch);
     let seconds_training: f64 = trained.epochs.iter().map(|epoch| epoch.seconds).sum();
     Ok(RunRecord {
         version: RECORD_VERSION,
@@ -110,6 +111,7 @@ pub fn execute(
         backbone: config.backbone.clone(),
         data_source: task.dataset.source().to_owned(),
         classes: task.dataset.classes(),
+        class_names,
         majority_share: majority_share(task, &split),
         clips: PartCounts {
             train: split.train.len(),
@@ -121,9 +123,15 @@ pub fn execute(
         adapter_bytes,
         selected_epoch: trained.selected,
         test_accuracy: test.accuracy,
+        test_macro_f1: test.macro_f1,
+        test_calibration_error: test.calibration_error.unwrap_or(0.0),
+        confusion: test.confusion.unwrap_or_default(),
         extra_tests,
         train_clips_per_second: run.work as f64 / seconds_training.max(1e-9),
         seconds_per_epoch: mean_seconds(&trained.epochs),
+        seconds_per_step: mean_seconds(&trained.epochs) / steps.max(1) as f64,
+        multiply_adds: MultiplyAdds::default(),
+        expert_use: None,
         epochs: trained.epochs,
         seconds: start.elapsed().as_secs_f64(),
         peak_memory_bytes: peak_memory(),

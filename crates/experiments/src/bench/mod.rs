@@ -246,5 +246,7 @@ fn report_context(
             })
             .collect(),
         missing,
+        studies: Vec::new(),
+        published: Vec::new(),
     }
 }
