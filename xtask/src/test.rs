@@ -5,7 +5,7 @@ use crate::errors::CheckFailed;
 use crate::paths::Paths;
 use crate::pip::Pip;
 use crate::process::check;
-use crate::{bench, data, ffmpeg, libtorch, smoke, tidy};
+use crate::{bench, browser, data, ffmpeg, libtorch, smoke, tidy};
 use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -83,6 +83,7 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
     }
     let mut tests = cargo(&["test", "--release", "--workspace"]);
     step(steps, "ffmpeg", || encoders(paths, &mut tests))?;
+    step(steps, "browser", report_reader)?;
     let clippy = [
         "clippy",
         "--release",
@@ -170,6 +171,19 @@ fn encoders(paths: &Paths, tests: &mut Command) -> Result<()> {
     // A network may be down; a machine without pip has to be put right.
     Pip::find()?;
     let reason = format!("audio formats are not compared with other decoders: {error:#}");
+    Err(Skipped(reason).into())
+}
+
+/// The report is opened in a browser; without one its scripts are not tested,
+/// and the summary says so.
+fn report_reader() -> Result<()> {
+    if browser::find(std::env::var_os(browser::VARIABLE))?.is_some() {
+        return Ok(());
+    }
+    let reason = format!(
+        "the report is not opened in a browser: install chromium, or set {} to one",
+        browser::VARIABLE
+    );
     Err(Skipped(reason).into())
 }
 

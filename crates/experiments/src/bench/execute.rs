@@ -15,9 +15,7 @@ use crate::clips::Clips;
 use crate::data::Split;
 use crate::environment::{describe, peak_memory, reset_peak_memory};
 use crate::evaluation::{evaluate, measure};
-use crate::record::{
-    EpochRecord, ExtraTest, MultiplyAdds, PartCounts, RECORD_VERSION, RunRecord,
-};
+use crate::record::{EpochRecord, ExtraTest, MultiplyAdds, PartCounts, RECORD_VERSION, RunRecord};
 use crate::run_folder::RunFolder;
 use crate::signals;
 use crate::training::{

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Families of methods in display order. A method belongs to the longest name
 /// that begins its label; methods of no family come after, alphabetically.
-const FAMILIES: [(&str, Colour, Marker); 16] = [
+const FAMILIES: [(&str, Colour, Marker); 18] = [
     ("linear", Colour("#6e7781", "#a3acb8"), Marker::Circle),
     ("bitfit", Colour("#8a8420", "#cfc95a"), Marker::Down),
+    ("layer-norm", Colour("#6b6a1c", "#b9b66a"), Marker::Up),
+    ("ssf", Colour("#8a8420", "#cfc95a"), Marker::Pentagon),
     ("prompt", Colour("#aa4499", "#dd8ad0"), Marker::Plus),
     ("prefix", Colour("#882255", "#dd6f9f"), Marker::Cross),
     ("adapter", Colour("#0072b2", "#4fabe6"), Marker::Square),
