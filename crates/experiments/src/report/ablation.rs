@@ -12,10 +12,12 @@ use super::summary::Row;
 use crate::statistics::Estimate;
 
 const LEFT: f64 = 58.0;
-const HEIGHT: f64 = 340.0;
+const HEIGHT: f64 = 320.0;
+/// Room for the names of rows without a place on the axis.
+const NAMES: f64 = 120.0;
 
 /// The drawing; `None` where fewer than two points have a place on the axis.
-pub fn ablation(view: &StudyView, title: &str) -> Option<Drawing> {
+pub fn ablation(view: &StudyView, title: &str, subtitle: &str) -> Option<Drawing> {
     let finite = |point: &&Point| point.row.accuracy.mean.is_finite();
     let points: Vec<&Point> = view.points.iter().filter(finite).collect();
     let (placed, flat): (Vec<&Point>, Vec<&Point>) =
@@ -37,15 +39,19 @@ pub fn ablation(view: &StudyView, title: &str) -> Option<Drawing> {
     }
     let styles = series_styles(&series);
 
-    let right = WIDTH - 22.0;
-    let legend = Legend::new(&series, &flat, right - 14.0);
-    let top = 58.0 + legend.height();
+    let names = flat.iter().map(|point| text_width(&point.row.label, 12.0));
+    let names = names.fold(0.0, f64::max).min(NAMES);
+    let right = WIDTH - 24.0 - names;
+    let legend = Legend::new(&series, &flat, WIDTH - 36.0);
+    let top = 84.0 + legend.height();
     let bottom = top + HEIGHT;
     let estimates: Vec<Estimate> = points.iter().map(|point| point.row.accuracy).collect();
     let axis = view.study.axis.as_deref().unwrap_or_default();
     let description = format!("{title}: test accuracy by {axis}");
     let mut drawing = Drawing::new(WIDTH, bottom + 50.0, &description);
     drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, WIDTH - 28.0));
+    let subtitle = fitted(subtitle, 13.0, WIDTH - 28.0);
+    drawing.text((14.0, 44.0), 13.0, Ink::Soft, Anchor::Start, &subtitle);
     legend.draw(&mut drawing, &styles);
 
     let x = horizontal(&xs, (LEFT + 16.0, right - 12.0));
@@ -58,6 +64,7 @@ pub fn ablation(view: &StudyView, title: &str) -> Option<Drawing> {
     for point in &flat {
         level(&mut drawing, point, y, right, flat.len() == 1);
     }
+    level_names(&mut drawing, &flat, y, right);
     let count = series.len() as f64;
     for (i, (name, curve)) in series.iter().enumerate() {
         // Intervals at the same place stand beside each other.
@@ -130,12 +137,24 @@ fn level(drawing: &mut Drawing, point: &Point, y: Scale, right: f64, band: bool)
     if band && row.accuracy.half_width.is_some() {
         let (low, high) = (y.clamped(low).0, y.clamped(high).0);
         let corners = [(LEFT, low), (right, low), (right, high), (LEFT, high)];
-        drawing.area(&corners, Ink::Soft, 0.09);
+        drawing.area(&corners, Ink::Soft, 0.08);
     }
     drawing.dashed((LEFT, height), (right, height), Ink::Soft, 1.3);
-    let label = fitted(&row.label, 12.0, 220.0);
-    let at = (right - 4.0, height - 5.0);
-    drawing.text_on_lines(at, 12.0, Anchor::End, &label);
+}
+
+/// Names of these rows at the right, apart from each other.
+fn level_names(drawing: &mut Drawing, flat: &[&Point], y: Scale, right: f64) {
+    let height = |point: &&&Point| y.at(point.row.accuracy.mean);
+    let mut sorted: Vec<&&Point> = flat.iter().collect();
+    sorted.sort_by(|a, b| height(a).total_cmp(&height(b)));
+    let mut free = f64::NEG_INFINITY;
+    for point in sorted {
+        let at = height(&point).max(free);
+        free = at + 15.0;
+        let label = fitted(&point.row.label, 12.0, NAMES);
+        let at = (right + 6.0, at + 4.0);
+        drawing.text(at, 12.0, Ink::Soft, Anchor::Start, &label);
+    }
 }
 
 fn draw_curve(
@@ -177,7 +196,7 @@ impl<'a> Legend<'a> {
                 x = 20.0;
                 line += 1;
             }
-            entries.push((*name, (x, 46.0 + 20.0 * line as f64)));
+            entries.push((*name, (x, 64.0 + 20.0 * line as f64)));
             x += needed;
         }
         let lines = if entries.is_empty() { 0 } else { line + 1 };

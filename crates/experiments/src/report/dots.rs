@@ -8,7 +8,12 @@ use super::summary::{Row, TaskSummary};
 use crate::statistics::Estimate;
 
 /// Accuracy by method, one line each; `None` when there is nothing to show.
-pub fn dots(task: &TaskSummary, rows: &[&Row], title: &str, styles: &Styles) -> Option<Drawing> {
+pub fn dots(
+    task: &TaskSummary,
+    rows: &[&Row],
+    (title, subtitle): (&str, &str),
+    styles: &Styles,
+) -> Option<Drawing> {
     let shown = rows.iter().filter(|row| row.accuracy.mean.is_finite());
     let rows: Vec<&Row> = shown.copied().collect();
     if rows.is_empty() {
@@ -17,7 +22,8 @@ pub fn dots(task: &TaskSummary, rows: &[&Row], title: &str, styles: &Styles) -> 
     let estimates: Vec<Estimate> = rows.iter().map(|row| row.accuracy).collect();
     let widest = rows.iter().map(|row| text_width(&row.label, 13.0));
     let label_width = widest.fold(60.0, f64::max).min(210.0);
-    let (left, right, top) = (label_width + 30.0, WIDTH - 106.0, 70.0);
+    let shift = if subtitle.is_empty() { 0.0 } else { 20.0 };
+    let (left, right, top) = (label_width + 30.0, WIDTH - 106.0, 70.0 + shift);
     let bottom = top + 31.0 * rows.len() as f64;
     let majority = task.majority_share;
     let range = accuracy_range(&estimates, &[majority]);
@@ -29,6 +35,10 @@ pub fn dots(task: &TaskSummary, rows: &[&Row], title: &str, styles: &Styles) -> 
         &format!("{title}: test accuracy by method"),
     );
     drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, WIDTH - 28.0));
+    if !subtitle.is_empty() {
+        let subtitle = fitted(subtitle, 13.0, WIDTH - 28.0);
+        drawing.text((14.0, 44.0), 13.0, Ink::Soft, Anchor::Start, &subtitle);
+    }
     let ticks = x.ticks(6);
     for &tick in &ticks {
         drawing.line((x.at(tick), top), (x.at(tick), bottom), Ink::Grid, 1.0);

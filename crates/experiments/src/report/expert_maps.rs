@@ -151,7 +151,7 @@ pub fn classes(used: &ExpertSummary, title: &str, label: &str) -> Option<Drawing
     let across = (((WIDTH - margin - 14.0) / wide).floor() as usize).clamp(1, layers.len());
     let high = line * rows as f64 + 44.0;
     let down = layers.len().div_ceil(across);
-    let height = 64.0 + high * down as f64 + 6.0;
+    let height = 72.0 + high * down as f64 + 6.0;
     let description = format!("{title}, {label}: share of each expert by class");
     let mut drawing = Drawing::new(WIDTH, height, &description);
     headings(&mut drawing, title, label);
@@ -159,7 +159,7 @@ pub fn classes(used: &ExpertSummary, title: &str, label: &str) -> Option<Drawing
     let mut levels: Vec<Vec<(f64, f64)>> = vec![Vec::new(); usize::from(LEVELS)];
     for (i, layer) in layers.iter().enumerate() {
         let left = margin + wide * (i % across) as f64;
-        let top = 64.0 + high * (i / across) as f64 + 26.0;
+        let top = 72.0 + high * (i / across) as f64 + 26.0;
         let at = (left, top - 7.0);
         let name = fitted(&short_name(layer), 12.0, wide - 8.0);
         drawing.text(at, 12.0, Ink::Text, Anchor::Start, &name);
@@ -182,7 +182,7 @@ pub fn classes(used: &ExpertSummary, title: &str, label: &str) -> Option<Drawing
         "Lightest 0 %, darkest {} %; one column an expert, one line a class",
         quantity(most * 100.0)
     );
-    drawing.text((margin, 66.0), 12.0, Ink::Soft, Anchor::Start, &scale);
+    drawing.text((margin, 64.0), 12.0, Ink::Soft, Anchor::Start, &scale);
     Some(drawing)
 }
 

@@ -54,7 +54,7 @@ pub fn galleries(task: &TaskSummary, name: &str) -> Vec<Gallery> {
                 plot: Plot {
                     file: format!("{name}-{}-{slug}", kind.0),
                     caption,
-                    wide: true,
+                    wide: kind.0 != "confusion",
                     drawing,
                 },
             }));

@@ -118,7 +118,7 @@ fn over_rows(
             "accuracy",
             DOTS,
             false,
-            (!in_study).then(|| dots(task, rows, title, styles)).flatten(),
+            (!in_study).then(|| dots(task, rows, (title, ""), styles)).flatten(),
         ),
         plot(
             "accuracy-parameters",
@@ -151,16 +151,16 @@ fn over_rows(
 
 /// The curve of a study, or its rows as dots where it has no axis.
 fn study_plot(view: &StudyView, task: &TaskSummary, name: &str, styles: &Styles) -> Option<Plot> {
-    let title = format!("{}: {}", view.study.title, task_title(task));
+    let title = &view.study.title;
     let (caption, drawing) = match &view.study.axis {
         Some(_) => (
             "Mean test accuracy with its 95 % interval. A dashed line is a row without a place \
              on the axis.",
-            ablation(view, &title)?,
+            ablation(view, title, task_title(task))?,
         ),
         None => {
             let rows: Vec<&Row> = view.points.iter().map(|point| point.row).collect();
-            (DOTS, dots(task, &rows, &title, styles)?)
+            (DOTS, dots(task, &rows, (title, task_title(task)), styles)?)
         }
     };
     Some(Plot {

@@ -31,8 +31,8 @@ impl Cost {
 
     fn axis(self) -> &'static str {
         match self {
-            Self::Parameters => "Trainable parameters (logarithmic)",
-            Self::Seconds => "Seconds of training (logarithmic)",
+            Self::Parameters => "Trainable parameters",
+            Self::Seconds => "Seconds of training",
         }
     }
 
@@ -79,15 +79,21 @@ pub fn scatter(rows: &[&Row], cost: Cost, title: &str, styles: &Styles) -> Optio
     let costs = || rows.iter().map(move |row| cost.of(row));
     let (least, most) = (costs().reduce(f64::min)?, costs().reduce(f64::max)?);
     let estimates: Vec<Estimate> = rows.iter().map(|row| row.accuracy).collect();
-    let room = (most / least).powf(0.1).max(1.15);
+    let means: Vec<f64> = estimates.iter().map(|e| e.mean).collect();
     let (left, right, top, bottom) = (58.0, WIDTH - 18.0, 64.0, 408.0);
-    let x = Scale::logarithmic((least / room, most * room), (left, right));
-    let y = Scale::linear(accuracy_range(&estimates, &[]), (bottom, top));
+    let (x, kind) = horizontal(least, most, (left, right));
+    let few = rows.len() <= NAMED;
+    // Intervals that are not drawn need no room.
+    let range = match few {
+        true => accuracy_range(&estimates, &[]),
+        false => accuracy_range(&[], &means),
+    };
+    let y = Scale::linear(range, (bottom, top));
 
     let description = format!("{title}: test accuracy against {}", cost.words());
     let mut drawing = Drawing::new(WIDTH, 456.0, &description);
     drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, WIDTH - 28.0));
-    axes(&mut drawing, (x, y), (left, right, bottom), cost);
+    axes(&mut drawing, (x, y), (left, right, bottom), (cost, kind));
 
     let points: Vec<(f64, f64)> = rows
         .iter()
@@ -98,8 +104,8 @@ pub fn scatter(rows: &[&Row], cost: Cost, title: &str, styles: &Styles) -> Optio
         .map(|row| (cost.of(row), row.accuracy.mean))
         .collect();
     let front = front(&values);
-    draw_front(&mut drawing, &points, &front, right);
-    let few = rows.len() <= NAMED;
+    let steps = steps(&points, &front, right);
+    drawing.polyline(&steps, Ink::Soft, 1.6, 0.75);
     for (row, (px, _)) in rows.iter().zip(&points) {
         // With many rows the intervals would cover everything; the tables have
         // them.
@@ -117,6 +123,11 @@ pub fn scatter(rows: &[&Row], cost: Cost, title: &str, styles: &Styles) -> Optio
         .iter()
         .map(|point| (Box2::around(*point, 7.0, 7.0), 3.0))
         .collect();
+    obstacles.extend(steps.windows(2).map(|ends| {
+        let ((x0, y0), (x1, y1)) = (ends[0], ends[1]);
+        let line = Box2::new(x0.min(x1), y0.min(y1), x0.max(x1), y0.max(y1));
+        (line.grown(1.5), 1.0)
+    }));
     if few {
         let stems = rows.iter().zip(&points).map(|(row, (px, _))| {
             let (low, high) = row.accuracy.ends();
@@ -139,8 +150,23 @@ pub fn scatter(rows: &[&Row], cost: Cost, title: &str, styles: &Styles) -> Optio
     Some(drawing)
 }
 
-fn axes(drawing: &mut Drawing, (x, y): (Scale, Scale), sides: (f64, f64, f64), cost: Cost) {
-    let (left, right, bottom) = sides;
+/// Logarithmic, said so, where the costs span more than a factor of six.
+fn horizontal(least: f64, most: f64, sides: (f64, f64)) -> (Scale, &'static str) {
+    if most / least > 6.0 {
+        let room = (most / least).powf(0.1).max(1.15);
+        let scale = Scale::logarithmic((least / room, most * room), sides);
+        return (scale, " (logarithmic)");
+    }
+    let room = ((most - least) * 0.12).max(least * 0.05);
+    (Scale::linear((least - room, most + room), sides), "")
+}
+
+fn axes(
+    drawing: &mut Drawing,
+    (x, y): (Scale, Scale),
+    (left, right, bottom): (f64, f64, f64),
+    (cost, kind): (Cost, &str),
+) {
     let at = (14.0, 46.0);
     drawing.text(at, 12.0, Ink::Soft, Anchor::Start, "Test accuracy, %");
     let ticks = y.ticks(8);
@@ -158,11 +184,17 @@ fn axes(drawing: &mut Drawing, (x, y): (Scale, Scale), sides: (f64, f64, f64), c
         drawing.text(at, 12.0, Ink::Soft, Anchor::Middle, &cost.tick(tick));
     }
     let middle = ((left + right) / 2.0, 448.0);
-    drawing.text(middle, 12.0, Ink::Soft, Anchor::Middle, cost.axis());
+    drawing.text(
+        middle,
+        12.0,
+        Ink::Soft,
+        Anchor::Middle,
+        &format!("{}{kind}", cost.axis()),
+    );
 }
 
 /// Steps through the rows of the front: the best mean that a cost buys.
-fn draw_front(drawing: &mut Drawing, points: &[(f64, f64)], front: &[usize], right: f64) {
+fn steps(points: &[(f64, f64)], front: &[usize], right: f64) -> Vec<(f64, f64)> {
     let mut steps: Vec<(f64, f64)> = Vec::new();
     for i in front {
         let (px, py) = points[*i];
@@ -174,7 +206,7 @@ fn draw_front(drawing: &mut Drawing, points: &[(f64, f64)], front: &[usize], rig
     if let Some((_, last)) = steps.last().copied() {
         steps.push((right, last));
     }
-    drawing.polyline(&steps, Ink::Soft, 1.6, 0.75);
+    steps
 }
 
 /// Rows at their places.

@@ -1,8 +1,11 @@
 //! The studies of a report on its tasks: which rows they show, with p-values
 //! corrected for the comparisons of that one table.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
+use super::compare::BASELINE;
 use super::config::Configuration;
 use super::study::Study;
 use super::summary::{Row, TaskSummary};
@@ -111,19 +114,36 @@ fn correct(points: &mut [Point]) {
 }
 
 impl StudyView<'_> {
-    /// Dotted paths of the settings in which the rows differ, the label, the
-    /// fold and the seeds left out.
+    /// Dotted paths of the settings in which the rows of a curve (of the table,
+    /// where there are none) differ. The reference is left out where there are
+    /// others, as are label, fold and seeds; where the method differs, what it
+    /// consists of goes without saying.
     pub fn varied(&self) -> Vec<String> {
-        let configs: Vec<_> = self
-            .points
-            .iter()
-            .map(|point| &point.row.configuration.common)
-            .collect();
-        let configuration = Configuration::of(&configs);
-        let paths = configuration.unexpected().map(str::to_owned);
-        paths.filter(|path| path != "label").collect()
+        let mut curves: BTreeMap<&str, Vec<&Value>> = BTreeMap::new();
+        let others = |p: &&Point| p.row.method != BASELINE || p.x.is_some();
+        for point in self.points.iter().filter(others) {
+            let curve = curves.entry(point.series.unwrap_or("")).or_default();
+            curve.push(&point.row.configuration.common);
+        }
+        let mut varied = BTreeSet::new();
+        for configs in curves.values() {
+            let configuration = Configuration::of(configs);
+            let paths: Vec<&str> = configuration.unexpected().collect();
+            let methods = paths.contains(&METHOD);
+            for path in paths.iter().filter(|path| **path != "label") {
+                let path = match methods && path.starts_with("method.") {
+                    true => "method",
+                    false => path,
+                };
+                varied.insert(path.to_owned());
+            }
+        }
+        varied.into_iter().collect()
     }
 }
+
+/// Where a configuration names its method.
+const METHOD: &str = "method.method";
 
 /// The rows of a task that its own plots show: those of the first study without
 /// an axis, or all; and whether it was a study.
