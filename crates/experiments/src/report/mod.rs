@@ -165,6 +165,6 @@ fn file_names(tasks: &[TaskSummary]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;
