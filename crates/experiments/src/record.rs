@@ -1,6 +1,7 @@
 //! What one run leaves behind: the plain data from which every table and plot
 //! is made.
 
+pub use adapters::MultiplyAdds;
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of [`RunRecord`]; raised when a field changes meaning.
@@ -141,22 +142,6 @@ pub struct Environment {
     pub program: String,
     /// Version of libtorch.
     pub libtorch: String,
-}
-
-/// Multiply-adds of the forward pass of one clip in evaluation, counted from
-/// shapes: one for each product that is added up. The classification head,
-/// norms, activations and softmaxes are left out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MultiplyAdds {
-    /// Of the frozen backbone on the tokens it has without the method.
-    pub backbone: u64,
-    /// What the method adds, tokens that it puts into the sequence included.
-    pub method: u64,
-    /// What it would add in the stacked form, which computes the D outputs of
-    /// every expert for every token and sums them up with their gates; for
-    /// methods that have such a form.
-    pub method_stacked: Option<u64>,
 }
 
 /// How the experts of a mixture were used, measured on the test part with the

@@ -226,7 +226,7 @@ fn file_names(tasks: &[TaskSummary]) -> Vec<String> {
 #[cfg(test)]
 mod browser_tests;
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod study_tests;
 #[cfg(test)]
