@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 const FAMILIES: [(&str, Colour, Marker); 18] = [
     ("linear", Colour("#6e7781", "#a3acb8"), Marker::Circle),
     ("bitfit", Colour("#8a8420", "#cfc95a"), Marker::Down),
-    ("layer-norm", Colour("#6b6a1c", "#b9b66a"), Marker::Up),
+    ("layernorm", Colour("#6b6a1c", "#b9b66a"), Marker::Up),
     ("ssf", Colour("#8a8420", "#cfc95a"), Marker::Pentagon),
     ("prompt", Colour("#aa4499", "#dd8ad0"), Marker::Plus),
     ("prefix", Colour("#882255", "#dd6f9f"), Marker::Cross),

@@ -1,6 +1,8 @@
 //! The sentences around the tables: what the numbers mean, what they do not
 //! show, and what looks wrong about the runs.
 
+use std::collections::BTreeSet;
+
 use super::compare::{BASELINE, Reading, SIGNIFICANCE};
 use super::format::{accuracy_in_words, counted, difference, p_value, percent, utc};
 use super::studies::StudyView;
@@ -151,7 +153,8 @@ pub fn cost_notes() -> Vec<String> {
     vec![
         "Multiply-adds are counted from the shapes of a forward pass of one clip: those of the \
          frozen backbone alone, and what the method adds to them. Head, norms, activations and \
-         softmaxes are left out."
+         softmaxes are left out. Of a sparse mixture the chosen experts alone are counted, \
+         whatever form computes them."
             .to_owned(),
         "Method if stacked: what a mixture would add if it computed the output of every expert \
          for every token and summed them up afterwards. The form that is used here makes no \
@@ -192,6 +195,15 @@ pub fn study(view: &StudyView) -> Vec<String> {
             counted(tests, "comparison")
         ));
     }
+    let runs: BTreeSet<usize> = view.points.iter().map(|p| p.row.runs).collect();
+    if let (Some(least), Some(most)) = (runs.first(), runs.last())
+        && least < most
+    {
+        remarks.push(format!(
+            "Rows have {least} to {most} runs: their means are over different folds and seeds. \
+             The differences to the adapter are over common ones."
+        ));
+    }
     let varied = view.varied();
     if !varied.is_empty() {
         remarks.push(format!(
@@ -208,18 +220,30 @@ pub fn study(view: &StudyView) -> Vec<String> {
     remarks
 }
 
-/// How the runs of a row are made again.
-pub fn again(row: &Row) -> String {
-    let folders: Vec<String> = row
-        .members
-        .iter()
-        .map(|run| format!("runs/{}", run.id))
-        .collect();
+/// The commands that make the runs of a row again, in a folder of their own.
+pub fn again(row: &Row, profile: &str) -> String {
+    let folds: BTreeSet<usize> = row.members.iter().map(|run| run.fold).collect();
+    let seeds: BTreeSet<u64> = row.members.iter().map(|run| run.seed).collect();
+    let list = |values: Vec<String>| values.join(",");
     format!(
-        "A run that is finished is not made again: without the folders {} beside this report the \
-         command makes this row anew.",
-        folders.join(", ")
+        "soft-moa sweep plan --profile {} --task {} --method {} --folds {} --seeds {} --out again\n\
+         soft-moa sweep launch local --plan again\n\
+         soft-moa sweep collect --plan again",
+        shell_word(profile),
+        shell_word(row.task),
+        shell_word(row.method),
+        list(folds.iter().map(ToString::to_string).collect()),
+        list(seeds.iter().map(ToString::to_string).collect()),
     )
+}
+
+/// A word as a shell reads it back.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// Where the runs were made, and when, as label and text.

@@ -122,6 +122,19 @@ fn experts_confusion_and_published_figures_are_shown() {
 }
 
 #[test]
+fn a_row_has_the_command_that_makes_it_again() {
+    let mut runs = some_runs();
+    for run in runs.iter_mut().filter(|run| run.method == "linear") {
+        run.method = "linear, it's".to_owned();
+    }
+    let page = &written(&context(), &runs)["report.html"];
+    let command = "soft-moa sweep plan --profile smoke --task tones --method adapter \
+                   --folds 0,1 --seeds 0,1 --out again";
+    assert!(page.contains(command));
+    assert!(page.contains("--method &#39;linear, it&#39;\\&#39;&#39;s&#39; "));
+}
+
+#[test]
 fn without_published_figures_the_report_says_so() {
     let markdown = &written(&context(), &some_runs())["report.md"];
     assert!(markdown.contains("none is known for these tasks"));

@@ -34,7 +34,8 @@ pub fn configuration(report: &Report, row: &Row, place: RowPlace, task: &TaskSum
     format!(
         "<details class=\"config\" data-task=\"{}\" data-method=\"{}\"><summary>{swatch}{} \
          <span class=\"soft\">{}, {}</span></summary>\n\
-         <div id=\"{id}\"><p class=\"label\">Made by</p>{}<p class=\"below\">{}</p>\
+         <div id=\"{id}\"><p class=\"label\">This row again, in a folder of its own (a profile of \
+         your own is named with --profile-file)</p>{}\
          <p class=\"label\">Runs</p>{}\
          <p class=\"label\">Same in all runs</p><pre><code>{}</code></pre>{varying}</div></details>\n",
         escape(row.task),
@@ -42,8 +43,7 @@ pub fn configuration(report: &Report, row: &Row, place: RowPlace, task: &TaskSum
         escape(&row.label),
         accuracy_in_words(&row.accuracy),
         counted(row.runs, "run"),
-        command(&report.context.command),
-        escape(&remarks::again(row)),
+        command(&remarks::again(row, &report.context.profile)),
         runs_table(row, task),
         escape(&common)
     )
