@@ -134,9 +134,12 @@ impl Canvas {
     }
 
     fn rectangle(&mut self, (x, y): (f64, f64), (width, height): (f64, f64), paint: &Paint) {
-        let rect = Rect::from_xywh(x as f32, y as f32, width as f32, height as f32);
-        if let Some(rect) = rect {
-            self.pixmap.fill_rect(rect, paint, self.scale, None);
+        // Without a transformation there is a short way for rectangles, and maps
+        // have thousands.
+        let [x, y, width, height] = [x, y, width, height].map(|v| (v * SCALE) as f32);
+        if let Some(rect) = Rect::from_xywh(x, y, width, height) {
+            self.pixmap
+                .fill_rect(rect, paint, Transform::identity(), None);
         }
     }
 
