@@ -5,6 +5,7 @@ pub mod axis;
 mod font;
 pub mod ink;
 pub mod labels;
+mod letters;
 pub mod marks;
 pub mod picture;
 pub mod raster;

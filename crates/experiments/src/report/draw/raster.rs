@@ -5,13 +5,12 @@ use tiny_skia::{
     Color, FillRule, LineCap, LineJoin, Paint, Path, PathBuilder, Pixmap, Rect, Stroke, StrokeDash,
     Transform,
 };
-use ttf_parser::OutlineBuilder;
 
-use super::font::{advance, face, glyph};
 use super::ink::rgb;
+use super::letters;
 use super::marks::{Outline, outline};
 use super::picture::Picture;
-use super::{Anchor, Drawing, Ink, Shape, Text};
+use super::{Drawing, Ink, Shape, Text};
 use crate::report::files::ReportError;
 use crate::report::order::Style;
 
@@ -161,27 +160,7 @@ impl Canvas {
     }
 
     fn text(&mut self, text: &Text) {
-        let Some(face) = face(text.bold) else {
-            return;
-        };
-        let width: f64 = text.text.chars().map(|c| advance(face, c)).sum();
-        let start = match text.anchor {
-            Anchor::Start => 0.0,
-            Anchor::Middle => -width / 2.0,
-            Anchor::End => -width,
-        };
-        let mut letters = Letters {
-            path: PathBuilder::new(),
-            shift: 0.0,
-        };
-        let units = f32::from(face.units_per_em().max(1));
-        let mut pen = start;
-        for letter in text.text.chars() {
-            letters.shift = pen as f32 * units;
-            face.outline_glyph(glyph(face, letter), &mut letters);
-            pen += advance(face, letter);
-        }
-        let Some(path) = letters.path.finish() else {
+        let Some((path, units)) = letters::path(text) else {
             return;
         };
         // Fonts count upwards.
@@ -252,39 +231,10 @@ fn circle((x, y): (f64, f64), radius: f64) -> Option<Path> {
     PathBuilder::from_circle(x as f32, y as f32, radius as f32)
 }
 
-/// Outlines of glyphs one after the other, in units of the font.
-struct Letters {
-    path: PathBuilder,
-    shift: f32,
-}
-
-impl OutlineBuilder for Letters {
-    fn move_to(&mut self, x: f32, y: f32) {
-        self.path.move_to(x + self.shift, y);
-    }
-
-    fn line_to(&mut self, x: f32, y: f32) {
-        self.path.line_to(x + self.shift, y);
-    }
-
-    fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        self.path.quad_to(x1 + self.shift, y1, x + self.shift, y);
-    }
-
-    fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let s = self.shift;
-        self.path.cubic_to(x1 + s, y1, x2 + s, y2, x + s, y);
-    }
-
-    fn close(&mut self) {
-        self.path.close();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::draw::Ink;
+    use crate::report::draw::{Anchor, Ink};
 
     fn pixels(drawing: &Drawing) -> (usize, Vec<u8>) {
         let bytes = png(drawing).unwrap();
