@@ -57,11 +57,13 @@ impl Mixture {
         context: &Context,
     ) -> Result<Tensor, HookError> {
         let draws = StepDraws::new(context, place);
+        let mask = context.step.token_mask(n);
         let options = RouteOptions {
             metrics: false,
             losses: self.weights.any() && context.step.train,
             slots: false,
             train: draws.train(),
+            mask: mask.as_ref(),
         };
         let mixed = layer.forward(n, options)?;
         if let Some(loss) = mixed
