@@ -53,6 +53,7 @@ pub fn execute(
             head: Head::Linear,
             first_block: 0,
             patchout: config.patchout,
+            mask_padding: false,
         },
     )?;
     let trained = train_run(run, &model, clips, &split, folder, options, bars)?;
@@ -84,6 +85,7 @@ pub fn execute(
         pooling: Pooling::All,
         head: Head::Linear,
         first_block: 0,
+        mask_padding: false,
         labels: task
             .dataset
             .manifest
