@@ -175,7 +175,8 @@ impl Router for SoftRouter {
             (None, true) if mask.is_none() => operands.mix_and_fill()?,
             _ => operands.mix(&operands.logits(), mask.as_ref()),
         };
-        let metrics = want.metrics.then(|| mix.metrics(axes));
+        let shares = want.metrics.then(|| mix.shares(axes));
+        let metrics = shares.as_ref().map(|shares| mix.metrics(shares));
         let dispatch = match (self.norm, &operands.inverse) {
             (RouterNorm::Coded, Some(inverse)) => mix.dispatch * inverse.transpose(1, 2),
             _ => mix.dispatch,
@@ -191,6 +192,7 @@ impl Router for SoftRouter {
             slots: mix.filled.map(|slots| dispatcher.by_expert(&slots)),
             dispatcher: Box::new(dispatcher),
             metrics,
+            shares,
             losses: None,
         })
     }
@@ -262,15 +264,16 @@ struct Mix {
 }
 
 impl Mix {
-    fn metrics(&self, axes: [i64; 4]) -> RouterMetrics {
-        let shares = self
-            .combine
-            .detach()
-            .view(axes)
-            .sum_dim_intlist(-1, false, None::<Kind>);
+    /// The combine weights of each expert's slots together [B, L, N].
+    fn shares(&self, axes: [i64; 4]) -> Tensor {
+        let weights = self.combine.detach().view(axes);
+        weights.sum_dim_intlist(-1, false, None::<Kind>)
+    }
+
+    fn metrics(&self, shares: &Tensor) -> RouterMetrics {
         RouterMetrics {
             extremes: Some(extremes(&self.dispatch, &self.combine)),
-            ..RouterMetrics::from_clips(sum_per_clip(&shares))
+            ..RouterMetrics::from_clips(sum_per_clip(shares))
         }
     }
 }

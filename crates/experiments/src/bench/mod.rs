@@ -6,7 +6,10 @@ mod execute;
 mod plan;
 mod profile;
 mod progress;
+mod published;
+mod rows;
 mod store;
+mod studies;
 mod tasks;
 
 use std::collections::BTreeSet;
@@ -20,9 +23,11 @@ use crate::signals;
 use crate::training::TrainingError;
 use backbone::Backbone;
 use plan::Plan;
-pub use profile::{BackboneSpec, MethodSpec, Profile, TaskSpec};
+pub use profile::{BackboneSpec, Profile, TaskSpec};
 use progress::Bars;
+pub use rows::MethodSpec;
 use store::Store;
+pub use studies::{Cell, StudySpec};
 use tasks::{NotThere, Task, TaskSource};
 
 /// Where things are and where results go.
@@ -115,6 +120,7 @@ pub fn run(profile: &Profile, options: &BenchOptions) -> Result<Finished> {
     let plan = Plan::new(profile, precision, &backbone, &tasks, &options.device_name)?;
     let outcome = execute_pending(&plan, profile, &backbone, &mut tasks, &store, options);
     let records = store.records(&plan);
+    context.studies = profile.report_studies(&records);
     if records.len() < plan.runs.len() {
         context.missing.push(format!(
             "{} of {} runs are not finished; give the same command again to go on",
@@ -246,5 +252,7 @@ fn report_context(
             })
             .collect(),
         missing,
+        studies: profile.report_studies(&[]),
+        published: profile.published_figures(),
     }
 }

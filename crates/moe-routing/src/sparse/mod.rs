@@ -13,7 +13,7 @@ use crate::check::named;
 use crate::logits::{check, check_logits, router_logits};
 use crate::losses::{importance, load, load_balance, z};
 use crate::mask::{TokenMask, masked};
-use crate::metrics::sum_per_clip;
+use crate::metrics::{shares, sum_per_clip};
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, Train};
 use dispatcher::SparseDispatcher;
 use tch::{Kind, Tensor};
@@ -147,10 +147,12 @@ impl Router for SparseRouter {
             ..RouterMetrics::from_clips(sum_per_clip(&masked(assignment.chosen(), mask.as_ref())))
         });
         let dispatcher = SparseDispatcher::new(assignment, output);
+        let shares = want.metrics.then(|| shares(&dispatcher.gates));
         Ok(Routing {
             dispatcher: Box::new(dispatcher),
             slots: None,
             metrics,
+            shares,
             losses,
         })
     }
