@@ -157,7 +157,11 @@ impl Profile {
         self.methods.iter().find(|method| method.label == label)
     }
 
-    fn validate(&self) -> Result<()> {
+    /// Checks what can be checked without data.
+    ///
+    /// # Errors
+    /// A field that contradicts another or is out of range.
+    pub(crate) fn validate(&self) -> Result<()> {
         ensure!(
             !self.tasks.is_empty(),
             "tasks: a profile needs at least one task"
