@@ -33,6 +33,7 @@
 
 mod build;
 mod compat;
+mod cost;
 mod counts;
 mod error;
 mod folder;
@@ -47,8 +48,10 @@ pub mod parity;
 mod peft;
 mod pool;
 mod serving;
+mod watch;
 
 pub use compat::{AdapterInit, Compat};
+pub use cost::{MultiplyAdds, multiply_adds};
 pub use counts::ParameterCounts;
 pub use error::AdapterError;
 pub use folder::{AdapterDescription, FORMAT_VERSION, describe, load, load_beside, save};
@@ -71,3 +74,4 @@ pub use methods::{
 pub use model::{AdaptOptions, AdaptedModel, RecomputedPass};
 pub use peft::{PeftBase, export_peft};
 pub use serving::{AdapterSet, SharedPass};
+pub use watch::MixtureUse;

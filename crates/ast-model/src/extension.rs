@@ -3,6 +3,7 @@
 //! With n₁ = LN₁ x, a = Attn(n₁), x̂ = x + a, n₂ = LN₂ x̂, f = FFN(n₂),
 //! y = x̂ + f, every hook has a default that leaves the plain AST as it is.
 
+use std::any::Any;
 use std::cell::{Cell, RefCell};
 
 use tch::Tensor;
@@ -21,6 +22,8 @@ pub struct Step {
     /// Seed of every random draw of this step.
     pub seed: u64,
     losses: RefCell<Vec<Tensor>>,
+    watched: bool,
+    shown: RefCell<Vec<Box<dyn Any>>>,
     pass: Cell<Pass>,
 }
 
@@ -51,6 +54,15 @@ impl Step {
         Step::default()
     }
 
+    /// A pass in evaluation mode in which extensions [`show`](Self::show) how
+    /// they work. Its result is that of [`evaluation`](Self::evaluation).
+    pub fn watched() -> Self {
+        Step {
+            watched: true,
+            ..Step::default()
+        }
+    }
+
     /// A training step whose random draws are derived from `seed`.
     pub fn training(seed: u64) -> Self {
         Step {
@@ -67,6 +79,22 @@ impl Step {
             Pass::Only | Pass::Second => loss,
         };
         self.losses.borrow_mut().push(loss);
+    }
+
+    /// Whether somebody wants to see how extensions work.
+    pub fn is_watched(&self) -> bool {
+        self.watched
+    }
+
+    /// Hands out what an extension has to show of this pass; what type that is
+    /// lies between it and whoever watches.
+    pub fn show(&self, what: Box<dyn Any>) {
+        self.shown.borrow_mut().push(what);
+    }
+
+    /// Everything shown since the last call, in the order of the computation.
+    pub fn take_shown(&self) -> Vec<Box<dyn Any>> {
+        self.shown.take()
     }
 
     /// Whether this call repeats one made before in the same step (activation

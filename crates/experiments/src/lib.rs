@@ -35,6 +35,7 @@ pub mod device;
 pub mod doctor;
 pub mod environment;
 pub mod evaluation;
+pub mod expert_use;
 pub mod finetune;
 pub mod front_end;
 pub mod inspect;

@@ -305,7 +305,7 @@ fn a_sweep_over_a_setting_has_a_row_for_every_value() {
     setup
         .try_plan(
             "other",
-            &["--set", "mixture.expert=2", "--method", "soft-moa"],
+            &["--set", "mixture.exprts=2", "--method", "soft-moa"],
         )
         .refused(&["did you mean `mixture.experts`?"]);
     setup

@@ -52,11 +52,13 @@ impl Router for DenseRouter {
         let metrics = want
             .metrics
             .then(|| RouterMetrics::from_clips(sum_per_clip(&gates)));
+        let shares = want.metrics.then(|| gates.detach());
         let dispatcher = GatedDispatcher { gates, output };
         Ok(Routing {
             dispatcher: Box::new(dispatcher),
             slots: None,
             metrics,
+            shares,
             losses,
         })
     }

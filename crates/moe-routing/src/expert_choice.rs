@@ -4,7 +4,7 @@
 use crate::gated::GatedDispatcher;
 use crate::logits::{check_logits, router_logits};
 use crate::losses::z;
-use crate::metrics::sum_per_clip;
+use crate::metrics::{shares, sum_per_clip};
 use crate::sparse::{Group, rounded_up};
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError};
 use serde::{Deserialize, Serialize};
@@ -120,10 +120,12 @@ impl Router for ExpertChoiceRouter {
         let metrics = want
             .metrics
             .then(|| RouterMetrics::of_active(&gates, &gates));
+        let shares = want.metrics.then(|| shares(&gates));
         Ok(Routing {
             dispatcher: Box::new(GatedDispatcher { gates, output }),
             slots: None,
             metrics,
+            shares,
             losses,
         })
     }

@@ -19,6 +19,9 @@ pub struct MoaOutput {
     pub y: Tensor,
     /// Use of the experts, if asked for.
     pub metrics: Option<RouterMetrics>,
+    /// Share of each expert in the output of each token [B, L, N], with the
+    /// metrics: see [`Routing::shares`](crate::Routing::shares).
+    pub shares: Option<Tensor>,
     /// Auxiliary losses, if asked for and defined for the router.
     pub losses: Option<AuxiliaryLosses>,
 }
@@ -50,6 +53,7 @@ impl MoaLayer {
         Ok(MoaOutput {
             y,
             metrics: routing.metrics,
+            shares: routing.shares,
             losses: routing.losses,
         })
     }
@@ -75,6 +79,7 @@ impl MoaLayer {
         Ok(MoaOutput {
             y,
             metrics: routing.metrics,
+            shares: routing.shares,
             losses: routing.losses,
         })
     }

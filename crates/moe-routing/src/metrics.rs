@@ -105,6 +105,13 @@ pub(crate) fn sum_per_clip(weights: &Tensor) -> Tensor {
     weights.detach().sum_dim_intlist(1, false, Kind::Double)
 }
 
+/// Gates [B, L, N] divided by their sum over the experts; zeros where that is 0.
+pub(crate) fn shares(gates: &Tensor) -> Tensor {
+    let gates = gates.detach();
+    let sums = gates.sum_dim_intlist(-1, true, None::<Kind>);
+    &gates / sums.clamp_min(f64::from(f32::MIN_POSITIVE))
+}
+
 /// Extremes of dispatch [B, S, L] (sums to 1 over L) and combine [B, L, S].
 pub(crate) fn extremes(dispatch: &Tensor, combine: &Tensor) -> WeightExtremes {
     let mean = |t: Tensor| t.mean(Kind::Double).double_value(&[]);

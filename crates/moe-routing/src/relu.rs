@@ -4,6 +4,7 @@
 use crate::check::named;
 use crate::gated::GatedDispatcher;
 use crate::logits::{check_logits, router_logits};
+use crate::metrics::shares;
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError};
 use serde::{Deserialize, Serialize};
 use tch::{Kind, Tensor, no_grad};
@@ -160,10 +161,12 @@ impl Router for ReluRouter {
             let active = gates.detach().gt(0).to_kind(gates.kind());
             RouterMetrics::of_active(&gates, &active)
         });
+        let shares = want.metrics.then(|| shares(&gates));
         Ok(Routing {
             dispatcher: Box::new(GatedDispatcher { gates, output }),
             slots: None,
             metrics,
+            shares,
             losses,
         })
     }

@@ -29,6 +29,11 @@ pub struct Routing {
     pub slots: Option<Tensor>,
     /// Use of the experts, if asked for.
     pub metrics: Option<RouterMetrics>,
+    /// Share of each expert in the output of each token [B, L, N], with the
+    /// metrics: the combine weights summed over an expert's slots, or the gates
+    /// divided by their sum. The shares of a token sum to 1, or are all 0 where
+    /// no expert sees it. Outside the gradient.
+    pub shares: Option<Tensor>,
     /// Losses to add to the task's loss, if asked for. Always `None` for soft
     /// routing, which balances itself.
     pub losses: Option<AuxiliaryLosses>,

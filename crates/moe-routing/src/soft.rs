@@ -170,7 +170,8 @@ impl Router for SoftRouter {
             (None, true) => operands.mix_and_fill()?,
             _ => operands.mix(&operands.logits()),
         };
-        let metrics = want.metrics.then(|| mix.metrics(axes));
+        let shares = want.metrics.then(|| mix.shares(axes));
+        let metrics = shares.as_ref().map(|shares| mix.metrics(shares));
         let dispatch = match (self.norm, &operands.inverse) {
             (RouterNorm::Coded, Some(inverse)) => mix.dispatch * inverse.transpose(1, 2),
             _ => mix.dispatch,
@@ -186,6 +187,7 @@ impl Router for SoftRouter {
             slots: mix.filled.map(|slots| dispatcher.by_expert(&slots)),
             dispatcher: Box::new(dispatcher),
             metrics,
+            shares,
             losses: None,
         })
     }
@@ -255,15 +257,16 @@ struct Mix {
 }
 
 impl Mix {
-    fn metrics(&self, axes: [i64; 4]) -> RouterMetrics {
-        let shares = self
-            .combine
-            .detach()
-            .view(axes)
-            .sum_dim_intlist(-1, false, None::<Kind>);
+    /// The combine weights of each expert's slots together [B, L, N].
+    fn shares(&self, axes: [i64; 4]) -> Tensor {
+        let weights = self.combine.detach().view(axes);
+        weights.sum_dim_intlist(-1, false, None::<Kind>)
+    }
+
+    fn metrics(&self, shares: &Tensor) -> RouterMetrics {
         RouterMetrics {
             extremes: Some(extremes(&self.dispatch, &self.combine)),
-            ..RouterMetrics::from_clips(sum_per_clip(&shares))
+            ..RouterMetrics::from_clips(sum_per_clip(shares))
         }
     }
 }

@@ -1,6 +1,8 @@
 //! The frozen backbone of a profile.
 
+use std::cell::RefCell;
 use std::path::Path;
+use std::rc::Rc;
 
 use adapters::MethodConfig;
 use anyhow::{Context, Result, bail};
@@ -14,7 +16,7 @@ const STAND_IN_SEED: u64 = 10;
 /// A checkpoint cut to the profile's blocks.
 #[derive(Debug)]
 pub struct Backbone {
-    checkpoint: Checkpoint,
+    checkpoint: Rc<Checkpoint>,
     /// In words, for the tables.
     pub title: String,
     /// Hash of all weights, before positions are adapted to a length.
@@ -77,30 +79,36 @@ impl Backbone {
         Ok(Backbone {
             strides,
             fingerprint: checkpoint.fingerprint(),
-            checkpoint,
+            checkpoint: Rc::new(checkpoint),
             title,
-            positions: spec.positions,
+            positions: spec.positions.unwrap_or_default(),
             stand_in: !there,
         })
     }
 
-    /// The checkpoint for inputs of `max_length` frames.
-    ///
-    /// # Errors
-    /// When that is shorter than one patch.
-    pub fn for_length(&self, max_length: usize) -> Result<Checkpoint> {
-        Ok(self
-            .checkpoint
-            .with_grid(max_length as i64, self.strides, self.positions)?)
+    /// The checkpoint for inputs of `length` frames, with whatever positions a
+    /// run asks for.
+    pub fn fitted(&self, length: usize) -> Fitted {
+        Fitted {
+            whole: Rc::clone(&self.checkpoint),
+            length: length as i64,
+            strides: self.strides,
+            made: RefCell::default(),
+        }
     }
 
     /// Frames that features must have for clips of `max_length` frames: more
     /// where the positions ask for padding.
     ///
     /// # Errors
-    /// As [`for_length`](Self::for_length).
+    /// When they are shorter than one patch, or longer than the checkpoint
+    /// where they are padded.
     pub fn input_length(&self, max_length: usize) -> Result<usize> {
-        Ok(self.for_length(max_length)?.config.max_length as usize)
+        let length = max_length as i64;
+        let fitted = self
+            .checkpoint
+            .with_grid(length, self.strides, self.positions)?;
+        Ok(fitted.config.max_length as usize)
     }
 
     /// Checks the hyper-parameters of a method against the backbone's shape.
@@ -118,5 +126,43 @@ impl Backbone {
              not be had: the accuracies show that everything runs, nothing more."
                 .to_owned()
         })
+    }
+}
+
+/// A backbone for one length. Each position policy is worked out once.
+#[derive(Debug)]
+pub struct Fitted {
+    whole: Rc<Checkpoint>,
+    length: i64,
+    strides: [i64; 2],
+    made: RefCell<Vec<(Positions, Rc<FittedTo>)>>,
+}
+
+/// A backbone for one length and position policy.
+#[derive(Debug)]
+pub struct FittedTo {
+    /// Configuration and weights.
+    pub checkpoint: Checkpoint,
+    /// Their hash, for the adapters trained on them.
+    pub fingerprint: String,
+}
+
+impl Fitted {
+    /// The checkpoint with these positions.
+    ///
+    /// # Errors
+    /// When the length is shorter than one patch.
+    pub fn to(&self, positions: Positions) -> Result<Rc<FittedTo>> {
+        let mut made = self.made.borrow_mut();
+        if let Some((_, known)) = made.iter().find(|(known, _)| *known == positions) {
+            return Ok(Rc::clone(known));
+        }
+        let checkpoint = self.whole.with_grid(self.length, self.strides, positions)?;
+        let fitted = Rc::new(FittedTo {
+            fingerprint: checkpoint.fingerprint(),
+            checkpoint,
+        });
+        made.push((positions, Rc::clone(&fitted)));
+        Ok(fitted)
     }
 }

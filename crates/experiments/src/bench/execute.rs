@@ -2,7 +2,10 @@
 
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use adapters::{AdaptOptions, AdaptedModel, AdapterDescription, FORMAT_VERSION, Head};
+use adapters::{
+    AdaptOptions, AdaptedModel, AdapterDescription, FORMAT_VERSION, Head, MethodConfig,
+    multiply_adds,
+};
 use anyhow::{Context, Result};
 use ast_model::Pooling;
 
@@ -15,10 +18,14 @@ use crate::clips::Clips;
 use crate::data::Split;
 use crate::environment::{describe, peak_memory, reset_peak_memory};
 use crate::evaluation::evaluate;
+use crate::expert_use::{Example, Watch, measure_use};
 use crate::record::{EpochRecord, ExtraTest, PartCounts, RECORD_VERSION, RunRecord};
 use crate::run_folder::RunFolder;
 use crate::signals;
 use crate::training::{CheckpointPlan, Control, Event, Journal, Runtime, Trained, train_with};
+
+/// Classes of which a clip is shown patch by patch.
+const EXAMPLES: usize = 4;
 
 const OTHER_THREADS: &str = "the run goes on with another number of threads than it began with; \
      its figures may differ in the last digits from those of an undisturbed run";
@@ -39,8 +46,11 @@ pub fn execute(
     let start = Instant::now();
     let config = &run.config;
     let ready = task.ready.as_ref().context("the task was not prepared")?;
-    let (clips, checkpoint) = (&ready.clips, &ready.checkpoint);
-    let split = task.split(config.fold, config.seed)?;
+    let clips = &ready.clips;
+    let backbone = ready.backbone.to(config.positions)?;
+    let checkpoint = &backbone.checkpoint;
+    let few_shot = config.train_clips_per_class;
+    let split = task.split(config.fold, config.seed, few_shot)?;
     let model = AdaptedModel::new(
         checkpoint,
         &config.method,
@@ -57,7 +67,12 @@ pub fn execute(
     )?;
     let trained = train_run(run, &model, clips, &split, folder, options, bars)?;
     let batch = 2 * config.training.batch;
-    let test = evaluate(&model, clips, &split.test, batch)?;
+    let watch = Watch {
+        classes: task.dataset.classes(),
+        drops: matches!(config.method, MethodConfig::SparseMoa(_)),
+        examples: &examples(task, &split.test),
+    };
+    let (test, expert_use) = measure_use(&model, clips, &split.test, batch, watch)?;
     let extra_tests = split
         .extra
         .iter()
@@ -70,11 +85,13 @@ pub fn execute(
             })
         })
         .collect::<Result<_>>()?;
+    let names = task.dataset.manifest.class_names();
+    let class_names: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     let description = AdapterDescription {
         format_version: FORMAT_VERSION,
         method: config.method.clone(),
         compat: config.compat,
-        backbone_fingerprint: ready.fingerprint.clone(),
+        backbone_fingerprint: backbone.fingerprint.clone(),
         backbone: config.backbone.clone(),
         blocks: checkpoint.config.num_hidden_layers,
         strides: config.strides,
@@ -84,17 +101,12 @@ pub fn execute(
         pooling: Pooling::All,
         head: Head::Linear,
         first_block: 0,
-        labels: task
-            .dataset
-            .manifest
-            .class_names()
-            .iter()
-            .map(|&name| name.to_owned())
-            .collect(),
+        labels: class_names.clone(),
         features: serde_json::to_value(&config.front_end)?,
     };
     let adapter_bytes = adapters::save(&folder.path().join("adapter"), &model, &description)?;
     let counts = model.counts();
+    let steps = split.train.len().div_ceil(config.training.batch);
     let seconds_training: f64 = trained.epochs.iter().map(|epoch| epoch.seconds).sum();
     Ok(RunRecord {
         version: RECORD_VERSION,
@@ -110,6 +122,7 @@ pub fn execute(
         backbone: config.backbone.clone(),
         data_source: task.dataset.source().to_owned(),
         classes: task.dataset.classes(),
+        class_names,
         majority_share: majority_share(task, &split),
         clips: PartCounts {
             train: split.train.len(),
@@ -121,9 +134,15 @@ pub fn execute(
         adapter_bytes,
         selected_epoch: trained.selected,
         test_accuracy: test.accuracy,
+        test_macro_f1: test.macro_f1,
+        test_calibration_error: test.calibration_error.unwrap_or(0.0),
+        confusion: test.confusion.unwrap_or_default(),
         extra_tests,
         train_clips_per_second: run.work as f64 / seconds_training.max(1e-9),
         seconds_per_epoch: mean_seconds(&trained.epochs),
+        seconds_per_step: mean_seconds(&trained.epochs) / steps.max(1) as f64,
+        multiply_adds: multiply_adds(&checkpoint.config, &config.method),
+        expert_use,
         epochs: trained.epochs,
         seconds: start.elapsed().as_secs_f64(),
         peak_memory_bytes: peak_memory(),
@@ -188,6 +207,20 @@ fn train_run(
         return Err(error.into());
     }
     Ok(trained?)
+}
+
+/// The first test clip of each of the first classes, to be shown patch by patch.
+fn examples(task: &Task, test: &[usize]) -> Vec<Example> {
+    let clips = &task.dataset.clips;
+    (0..task.dataset.classes().min(EXAMPLES))
+        .filter_map(|class| {
+            let found = test.iter().find(|&&index| clips[index].label == class);
+            found.map(|&index| Example {
+                index,
+                name: clips[index].name(),
+            })
+        })
+        .collect()
 }
 
 fn majority_share(task: &Task, split: &Split) -> f64 {

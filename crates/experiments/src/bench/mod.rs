@@ -7,8 +7,11 @@ mod open;
 mod plan;
 mod profile;
 mod progress;
+mod published;
+mod rows;
 mod single;
 mod store;
+mod studies;
 mod tasks;
 
 use std::collections::BTreeSet;
@@ -24,10 +27,13 @@ pub(crate) use backbone::Backbone;
 pub(crate) use open::{Opened, fit, open, resolve};
 pub use plan::RunConfig;
 pub(crate) use plan::{Plan, Run, id};
-pub use profile::{BackboneSpec, MethodSpec, Profile, TaskSpec};
+pub use profile::{BackboneSpec, Profile, TaskSpec};
 pub(crate) use progress::Bars;
+pub use rows::MethodSpec;
 pub use single::Single;
 pub(crate) use store::Store;
+pub(crate) use studies::place;
+pub use studies::{Cell, StudySpec};
 pub(crate) use tasks::Task;
 
 /// Where things are and where results go.
@@ -88,6 +94,7 @@ pub fn run(profile: &Profile, options: &BenchOptions) -> Result<Finished> {
     context.notes.extend(note);
     let outcome = execute_pending(&plan, profile, &backbone, &mut tasks, &store, options);
     let records = store.records(&plan);
+    context.studies = profile.report_studies(&records);
     if records.len() < plan.runs.len() {
         context.missing.push(format!(
             "{} of {} runs are not finished; give the same command again to go on",
@@ -251,5 +258,7 @@ pub(crate) fn report_context(
             })
             .collect(),
         missing,
+        studies: profile.report_studies(&[]),
+        published: profile.published_figures(),
     }
 }

@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::backbone::Backbone;
-use super::profile::{MethodSpec, Profile};
+use super::profile::Profile;
+use super::rows::MethodSpec;
 use super::tasks::Task;
 use crate::data::{FeatureFormat, FewShotRule, ValidationRule};
 use crate::random;
@@ -121,33 +122,27 @@ impl Plan {
             augmentation
                 .validate(shape)
                 .with_context(|| format!("augmentation of {}", task.spec.name))?;
-            let folds = task
-                .spec
-                .folds
-                .clone()
-                .unwrap_or((0..task.splits.len()).collect());
-            for &seed in &task.spec.seeds {
-                for &fold in &folds {
-                    for label in &task.spec.methods {
-                        let Some(method) = profile.method(label) else {
-                            bail!("no method has the label {label:?}");
-                        };
-                        let split = task.split(fold, seed)?;
-                        let row = Row {
-                            method,
-                            precision,
-                            device,
-                        };
-                        let config = config(profile, backbone, task, row, fold, seed);
-                        let work = split.train.len() * config.training.epochs;
-                        runs.push(Run {
-                            id: id(&config)?,
-                            task: index,
-                            config,
-                            work,
-                        });
-                    }
-                }
+            let all = (0..task.splits.len()).collect();
+            let folds = task.spec.folds.clone().unwrap_or(all);
+            for cell in profile.cells(&task.spec, &folds) {
+                let Some(method) = profile.method(&cell.label) else {
+                    bail!("no method has the label {:?}", cell.label);
+                };
+                let row = Row {
+                    method,
+                    precision,
+                    device,
+                };
+                let config = config(profile, backbone, task, row, cell.fold, cell.seed);
+                let few_shot = config.train_clips_per_class;
+                let split = task.split(cell.fold, cell.seed, few_shot)?;
+                let work = split.train.len() * config.training.epochs;
+                runs.push(Run {
+                    id: id(&config)?,
+                    task: index,
+                    config,
+                    work,
+                });
             }
         }
         Ok(Plan { runs })
@@ -195,15 +190,19 @@ fn config(
         device,
     } = row;
     let defaults = &task.dataset.manifest.defaults;
+    let few_shot = method
+        .train_clips_per_class
+        .or(task.spec.train_clips_per_class);
+    let epochs = method.epochs.or(task.spec.epochs);
     RunConfig {
         results_version: RESULTS_VERSION,
         task: task.spec.name.clone(),
         data_fingerprint: task.fingerprint.clone(),
         max_length: task.front_end.ast.max_length,
         front_end: task.front_end.clone(),
-        train_clips_per_class: task.spec.train_clips_per_class,
+        train_clips_per_class: few_shot,
         test_clips_per_class: task.spec.test_clips_per_class,
-        few_shot_rule: match task.protocol.few_shot {
+        few_shot_rule: match few_shot {
             Some(_) => task.protocol.few_shot_rule,
             None => FewShotRule::default(),
         },
@@ -214,7 +213,7 @@ fn config(
         compat: profile.compat,
         backbone: backbone.title.clone(),
         backbone_fingerprint: backbone.fingerprint.clone(),
-        positions: backbone.positions,
+        positions: method.positions.unwrap_or(backbone.positions),
         strides: backbone.strides,
         precision,
         patchout: profile.patchout,
@@ -227,7 +226,7 @@ fn config(
             augmentation: task.spec.augmentation.clone().unwrap_or_default(),
             activation_checkpointing: profile.activation_checkpointing,
             ..TrainingConfig::new(
-                task.spec.epochs.unwrap_or(defaults.epochs),
+                epochs.unwrap_or(defaults.epochs),
                 task.spec.batch.unwrap_or(defaults.batch),
                 method.learning_rate,
                 random::run_seed(seed, &task.spec.name, fold),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use adapters::{Compat, MethodConfig};
+use adapters::Compat;
 use anyhow::{Context, Result, bail, ensure};
 use ast_model::{AstConfig, Patchout, Positions, PrecisionChoice};
 use serde::{Deserialize, Serialize};
@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 use crate::clips::Augmentation;
 use crate::data::{FeatureFormat, FewShotRule, ValidationRule};
 use crate::optimiser::AdamWConfig;
+
+use super::published;
+use super::rows::{MethodSpec, RowText, Usual};
+use super::studies::StudySpec;
 
 /// One benchmark, as written in `profiles/<name>.toml`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,7 +47,18 @@ pub struct Profile {
     pub adamw: AdamWConfig,
     /// The tasks in order.
     pub tasks: Vec<TaskSpec>,
-    /// The methods in order.
+    /// The methods in order, as they are written.
+    #[serde(rename = "methods")]
+    pub(super) written: Vec<RowText>,
+    /// The tables and curves in order.
+    #[serde(default)]
+    pub studies: Vec<StudySpec>,
+    /// Names of sets of published figures to show beside the results.
+    #[serde(default)]
+    pub published: Vec<String>,
+    /// The methods with what they leave open, then those of the studies'
+    /// curves. [`parse`](Self::parse) fills them in.
+    #[serde(skip)]
     pub methods: Vec<MethodSpec>,
 }
 
@@ -60,9 +75,10 @@ pub struct BackboneSpec {
     /// Steps between patches along frequency (mel bins) and time (frames);
     /// the checkpoint's when left out. Larger steps make every method faster.
     pub strides: Option<[i64; 2]>,
-    /// Position embeddings at another length than the checkpoint's.
-    #[serde(default)]
-    pub positions: Positions,
+    /// Position embeddings at another length than the checkpoint's. When left
+    /// out, as `compat` has it: `zero` for `paper`, which is what the authors'
+    /// program has in effect, `crop` for `fixed`.
+    pub positions: Option<Positions>,
     /// How to get it where it is missing.
     pub remedy: String,
     /// Shape of a randomly initialised stand-in, for machines where the
@@ -111,18 +127,6 @@ pub struct TaskSpec {
     pub synthesise: bool,
 }
 
-/// One row of the table.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MethodSpec {
-    /// Name of the row.
-    pub label: String,
-    /// Initial learning rate.
-    pub learning_rate: f64,
-    /// The method with its hyper-parameters.
-    pub config: MethodConfig,
-}
-
 const BUILT_IN: [(&str, &str); 3] = [
     ("smoke", include_str!("../../profiles/smoke.toml")),
     ("quick", include_str!("../../profiles/quick.toml")),
@@ -147,9 +151,33 @@ impl Profile {
     /// # Errors
     /// An unknown field, a missing one, or one that contradicts another.
     pub fn parse(text: &str) -> Result<Self> {
-        let profile: Profile = toml::from_str(text)?;
+        let mut profile: Profile = toml::from_str(text)?;
+        profile.resolve()?;
         profile.validate()?;
         Ok(profile)
+    }
+
+    /// Fills in what the profile leaves open: positions, rows like others, the
+    /// rows of the studies.
+    fn resolve(&mut self) -> Result<()> {
+        let positions = *self.backbone.positions.get_or_insert(match self.compat {
+            Compat::Paper => Positions::Zero,
+            Compat::Fixed => Positions::Crop,
+        });
+        for row in &self.written {
+            let resolved = row.resolve(&self.methods);
+            let named = || format!("method {:?}", row.label);
+            self.methods.push(resolved.with_context(named)?);
+        }
+        let usual = Usual {
+            compat: self.compat,
+            positions,
+        };
+        for study in &mut self.studies {
+            let name = format!("study {:?}", study.name);
+            study.expand(&mut self.methods, usual).context(name)?;
+        }
+        Ok(())
     }
 
     /// The method of a row.
@@ -173,11 +201,16 @@ impl Profile {
                 "methods: {:?} stands twice",
                 method.label
             );
+            let pads = |positions| positions == Some(Positions::Pad);
             ensure!(
-                method.learning_rate > 0.0 && method.learning_rate.is_finite(),
-                "method {:?}: learning_rate must be a number above 0",
+                method.positions.is_none()
+                    || pads(method.positions) == pads(self.backbone.positions),
+                "method {:?}: positions pad makes clips longer, which is so for all rows or for \
+                 none: set it for the backbone, in a profile of its own",
                 method.label
             );
+            let named = || format!("method {:?}", method.label);
+            method.validate().with_context(named)?;
         }
         self.adamw.validate()?;
         let mut names = BTreeSet::new();
@@ -192,6 +225,34 @@ impl Profile {
                 ensure!(
                     labels.contains(label),
                     "task {:?}: no method has the label {label:?}",
+                    task.name
+                );
+            }
+        }
+        self.validate_studies()?;
+        published::check(&self.published)
+    }
+
+    /// Names of studies and tasks, and folds and seeds that the tasks have.
+    fn validate_studies(&self) -> Result<()> {
+        let mut names = BTreeSet::new();
+        for study in &self.studies {
+            let name = &study.name;
+            ensure!(names.insert(name), "studies: {name:?} stands twice");
+            for wanted in &study.tasks {
+                ensure!(
+                    self.tasks.iter().any(|task| task.name == *wanted),
+                    "study {name:?}: there is no task {wanted:?} under tasks"
+                );
+            }
+            for task in self.tasks.iter().filter(|task| study.covers(&task.name)) {
+                let seeds = study.seeds.iter().flatten();
+                let folds = study.folds.iter().flatten();
+                let known = |fold: &usize| task.folds.as_ref().is_none_or(|all| all.contains(fold));
+                ensure!(
+                    seeds.clone().all(|seed| task.seeds.contains(seed)) && folds.clone().all(known),
+                    "study {name:?}: a seed or fold is not one of the task {:?}, whose other rows \
+                     it is compared with",
                     task.name
                 );
             }
@@ -234,12 +295,14 @@ impl TaskSpec {
     }
 }
 
-fn all_distinct<T: Ord>(values: &[T]) -> bool {
+pub(super) fn all_distinct<T: Ord>(values: &[T]) -> bool {
     values.iter().collect::<BTreeSet<_>>().len() == values.len()
 }
 
 #[cfg(test)]
 mod tests {
+    use adapters::MethodConfig;
+
     use super::*;
 
     #[test]

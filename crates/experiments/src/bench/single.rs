@@ -5,7 +5,8 @@ use ast_model::{Patchout, Precision, PrecisionChoice};
 use serde::{Deserialize, Serialize};
 
 use super::plan::Run;
-use super::profile::{BackboneSpec, MethodSpec, Profile, TaskSpec};
+use super::profile::{BackboneSpec, Profile, TaskSpec};
+use super::rows::MethodSpec;
 use crate::optimiser::AdamWConfig;
 
 /// What a profile says about one of its runs, as plain data: with the data and the
@@ -73,6 +74,9 @@ impl Single {
             backbone: self.backbone.clone(),
             adamw: self.adamw.clone(),
             tasks: vec![self.task.clone()],
+            written: Vec::new(),
+            studies: Vec::new(),
+            published: Vec::new(),
             methods: vec![self.row.clone()],
         }
     }

@@ -4,11 +4,10 @@ use std::path::{Path, PathBuf};
 
 use adapters::Compat;
 use anyhow::{Context, Result, bail};
-use ast_model::Checkpoint;
 use audio_frontend::{Channels, Extractor, PipelineConfig};
 use tch::Device;
 
-use super::backbone::Backbone;
+use super::backbone::{Backbone, Fitted};
 use super::profile::TaskSpec;
 use super::progress::Bars;
 use crate::clips::{Augmentation, Clips};
@@ -58,9 +57,7 @@ pub struct Ready {
     /// Features of all clips.
     pub clips: Clips,
     /// The backbone for the task's length.
-    pub checkpoint: Checkpoint,
-    /// Hash of that backbone, for the adapters trained on it.
-    pub fingerprint: String,
+    pub backbone: Fitted,
 }
 
 impl Task {
@@ -110,8 +107,7 @@ impl Task {
         })
     }
 
-    /// Computes the features of all clips, or takes them from the cache, and
-    /// adapts the backbone to their length.
+    /// Computes the features of all clips, or takes them from the cache.
     ///
     /// # Errors
     /// Clips that are no usable sounds, or too little memory.
@@ -148,20 +144,19 @@ impl Task {
             .context("the features do not belong to the clips; remove them from the cache")?
             .with_fbank(self.front_end.fbank.clone())
             .with_ast(self.front_end.ast.clone());
-        let checkpoint = backbone.for_length(self.front_end.ast.max_length)?;
         self.ready = Some(Ready {
             clips,
-            fingerprint: checkpoint.fingerprint(),
-            checkpoint,
+            backbone: backbone.fitted(self.front_end.ast.max_length),
         });
         Ok(())
     }
 
-    /// The parts of one fold, thinned out as the profile asks.
+    /// The parts of one fold, thinned out as the profile asks, with at most
+    /// `few_shot` training clips of each class.
     ///
     /// # Errors
     /// A fold that the protocol does not have.
-    pub fn split(&self, fold: usize, seed: u64) -> Result<Split> {
+    pub fn split(&self, fold: usize, seed: u64, few_shot: Option<usize>) -> Result<Split> {
         let whole = self.splits.get(fold).with_context(|| {
             format!(
                 "{} has no fold {fold}, only {}",
@@ -174,10 +169,12 @@ impl Task {
             Some(limit) => per_class(part, &self.dataset.clips, limit, TEST_SEED),
             None => part.to_vec(),
         };
+        let protocol = Protocol {
+            few_shot,
+            ..self.protocol.clone()
+        };
         Ok(Split {
-            train: self
-                .protocol
-                .training_part(&whole.train, &self.dataset.clips, seed),
+            train: protocol.training_part(&whole.train, &self.dataset.clips, seed),
             validation: fixed(&whole.validation),
             test: fixed(&whole.test),
             extra: whole

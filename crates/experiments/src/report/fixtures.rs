@@ -3,7 +3,9 @@
 use serde_json::json;
 
 use super::{ReportContext, TaskNote};
-use crate::record::{Environment, EpochRecord, ExtraTest, PartCounts, RECORD_VERSION, RunRecord};
+use crate::record::{
+    Environment, EpochRecord, ExtraTest, MultiplyAdds, PartCounts, RECORD_VERSION, RunRecord,
+};
 
 /// One run with three epochs.
 pub fn run(task: &str, method: &str, fold: usize, seed: u64, accuracy: f64) -> RunRecord {
@@ -28,6 +30,7 @@ pub fn run(task: &str, method: &str, fold: usize, seed: u64, accuracy: f64) -> R
         backbone: "tiny".to_owned(),
         data_source: "synthesised".to_owned(),
         classes: 4,
+        class_names: ["one", "two", "three", "four"].map(str::to_owned).to_vec(),
         majority_share: 0.3,
         clips: PartCounts {
             train: 40,
@@ -39,10 +42,25 @@ pub fn run(task: &str, method: &str, fold: usize, seed: u64, accuracy: f64) -> R
         adapter_bytes: 4_000 * method.len() as u64,
         selected_epoch: 2,
         test_accuracy: accuracy,
+        test_macro_f1: 0.9 * accuracy,
+        test_calibration_error: 0.1,
+        confusion: vec![
+            vec![3, 1, 0, 0],
+            vec![0, 4, 0, 0],
+            vec![1, 0, 3, 0],
+            vec![0, 0, 2, 2],
+        ],
         extra_tests: Vec::new(),
         epochs: (0..3).map(epoch).collect(),
         train_clips_per_second: 20.0 + fold as f64,
         seconds_per_epoch: 2.0,
+        seconds_per_step: 0.4,
+        multiply_adds: MultiplyAdds {
+            backbone: 500_000_000,
+            method: 1_000_000 * method.len() as u64,
+            method_stacked: None,
+        },
+        expert_use: None,
         seconds: 7.0,
         peak_memory_bytes: 0,
         started_unix: 1_700_000_000 + seed,
@@ -86,5 +104,7 @@ pub fn context() -> ReportContext {
             caveat: "two voices".to_owned(),
         }],
         missing: vec!["esc50: no archive".to_owned()],
+        studies: Vec::new(),
+        published: Vec::new(),
     }
 }

@@ -32,6 +32,7 @@ mod order;
 mod plots;
 mod remarks;
 mod scatter;
+mod study;
 mod summary;
 mod svg;
 mod tables;
@@ -45,10 +46,11 @@ use serde::{Deserialize, Serialize};
 use crate::record::RunRecord;
 pub use files::ReportError;
 use files::{make_folder, write_atomically};
+pub use study::{Published, Study, StudyRow};
 use summary::TaskSummary;
 
 /// What a report says beside the runs.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReportContext {
     /// Profile of the benchmark, for example `quick`.
@@ -63,6 +65,12 @@ pub struct ReportContext {
     pub tasks: Vec<TaskNote>,
     /// What could not run, why, and how to get it.
     pub missing: Vec<String>,
+    /// The tables and curves to show, in order.
+    #[serde(default)]
+    pub studies: Vec<Study>,
+    /// Figures that papers print, to be shown beside ours.
+    #[serde(default)]
+    pub published: Vec<Published>,
 }
 
 /// What a reader should know about a task; empty texts are left out.
@@ -157,6 +165,6 @@ fn file_names(tasks: &[TaskSummary]) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod fixtures;
+pub(crate) mod fixtures;
 #[cfg(test)]
 mod tests;

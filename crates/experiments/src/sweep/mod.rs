@@ -39,7 +39,7 @@ pub use table::{lines, table};
 
 use anyhow::Result;
 
-use crate::bench::Store;
+use crate::bench::{self, Store};
 use crate::report::{self, Written};
 
 /// Writes the report of what is finished; it says what is not.
@@ -66,5 +66,6 @@ pub fn collect(sweep: &Sweep) -> Result<Written> {
             sweep.entries.len()
         ));
     }
+    bench::place(&mut context.studies, &records);
     Ok(report::write(&sweep.folder, &context, &records)?)
 }

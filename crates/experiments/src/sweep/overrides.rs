@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use anyhow::{Result, bail};
 
 use super::settings::Setting;
-use crate::bench::{MethodSpec, Profile};
+use crate::bench::{MethodSpec, Profile, TaskSpec};
 use crate::data::toml_error::nearest;
 
 /// Changes of a profile; nothing by default.
@@ -38,8 +38,18 @@ impl Overrides {
         }
         let mut changed = profile.clone();
         self.choose_tasks(&mut changed)?;
-        self.choose_rows(&mut changed)?;
-        self.change_settings(&mut changed)?;
+        if !self.methods.is_empty() || !self.set.is_empty() {
+            self.choose_rows(&mut changed)?;
+            self.change_settings(&mut changed)?;
+        }
+        for study in &mut changed.studies {
+            if self.folds.is_some() {
+                study.folds = None;
+            }
+            if self.seeds.is_some() {
+                study.seeds = None;
+            }
+        }
         for task in &mut changed.tasks {
             if let Some(folds) = &self.folds {
                 task.folds = Some(folds.clone());
@@ -65,43 +75,54 @@ impl Overrides {
         }
         if !self.tasks.is_empty() {
             profile.tasks.retain(|task| self.tasks.contains(&task.name));
+            // A study that names no task is about all of them.
+            profile.studies.retain_mut(|study| {
+                let all = study.tasks.is_empty();
+                study.tasks.retain(|name| self.tasks.contains(name));
+                all || !study.tasks.is_empty()
+            });
         }
         Ok(())
     }
 
+    /// The rows become those of the tasks alone: a sweep over settings is no longer
+    /// the tables of its profile.
     fn choose_rows(&self, profile: &mut Profile) -> Result<()> {
-        let used = |row: &MethodSpec| {
-            let mut tasks = profile.tasks.iter();
-            tasks.any(|task| task.methods.contains(&row.label))
-        };
-        let rows: Vec<&MethodSpec> = profile.methods.iter().filter(|row| used(row)).collect();
+        let used = used(profile);
+        let labels: BTreeSet<&String> = used.iter().flatten().collect();
+        let rows = profile.methods.iter();
+        let rows: Vec<&MethodSpec> = rows.filter(|row| labels.contains(&row.label)).collect();
         let mut chosen = BTreeSet::new();
         for name in &self.methods {
             let labelled = rows.iter().any(|row| row.label == *name);
-            let before = chosen.len();
-            chosen.extend(
-                rows.iter()
-                    .filter(|row| {
-                        row.label == *name || !labelled && row.config.name() == name.as_str()
-                    })
-                    .map(|row| row.label.clone()),
-            );
-            if chosen.len() == before && !labelled {
+            let meant = |row: &&&MethodSpec| match labelled {
+                true => row.label == *name,
+                false => row.config.name() == name.as_str(),
+            };
+            let found: Vec<String> = rows
+                .iter()
+                .filter(meant)
+                .map(|row| row.label.clone())
+                .collect();
+            if found.is_empty() {
                 let known: Vec<String> = rows.iter().map(|row| row.label.clone()).collect();
                 bail!(
                     "there is no row {name:?} on these tasks; {}",
                     hint(name, &known)
                 );
             }
+            chosen.extend(found);
         }
         if self.methods.is_empty() {
             chosen.extend(rows.iter().map(|row| row.label.clone()));
         }
-        profile.methods.retain(|row| chosen.contains(&row.label));
-        for task in &mut profile.tasks {
+        for (task, used) in profile.tasks.iter_mut().zip(&used) {
+            task.methods.clone_from(used);
             task.methods.retain(|label| chosen.contains(label));
         }
+        profile.methods.retain(|row| chosen.contains(&row.label));
         profile.tasks.retain(|task| !task.methods.is_empty());
+        profile.studies.clear();
         Ok(())
     }
 
@@ -149,6 +170,23 @@ impl Overrides {
         parts.extend(self.set.iter().cloned());
         format!("A sweep over the profile: {}.", parts.join("; "))
     }
+}
+
+/// Labels of the rows of every task, those of its studies included, each once.
+fn used(profile: &Profile) -> Vec<Vec<String>> {
+    let of_task = |task: &TaskSpec| {
+        let mut labels = task.methods.clone();
+        let studies = profile.studies.iter();
+        for study in studies.filter(|study| study.covers(&task.name)) {
+            for row in &study.rows {
+                if !labels.contains(&row.label) {
+                    labels.push(row.label.clone());
+                }
+            }
+        }
+        labels
+    };
+    profile.tasks.iter().map(of_task).collect()
 }
 
 fn listed<T: ToString>(values: &[T]) -> String {
@@ -256,7 +294,7 @@ mod tests {
         for (overrides, nearest) in [
             (over(&["soft-mao"], &[]), "soft-moa"),
             (
-                over(&["soft-moa"], &["mixture.expert=2"]),
+                over(&["soft-moa"], &["mixture.exprts=2"]),
                 "mixture.experts",
             ),
             (over(&["soft-moa"], &["mixtur.experts=2"]), "mixture"),

@@ -4,7 +4,7 @@ use anyhow::{Context, Result, bail};
 
 use super::entry::{Entry, Sweep};
 use super::memory;
-use crate::bench::{self, BenchOptions, Profile, Single};
+use crate::bench::{self, BenchOptions, Profile, Single, Task};
 
 /// A sweep that was planned, and what it lacks.
 #[derive(Debug)]
@@ -44,11 +44,13 @@ pub fn plan(profile: &Profile, options: &BenchOptions) -> Result<Planned> {
     context.notes.extend(backbone.note());
     context.notes.extend(profile.notes.iter().cloned());
     context.notes.extend(note);
+    let fit = |task: &Task| backbone.fitted(task.front_end.ast.max_length);
+    let fitted: Vec<_> = opened.tasks.iter().map(fit).collect();
     let mut entries = Vec::new();
     for run in plan.runs {
         let task = &opened.tasks[run.task];
-        let checkpoint = backbone.for_length(task.front_end.ast.max_length)?;
-        let memory = memory::estimate(&checkpoint, &run.config, task.dataset.clips.len());
+        let fitted = fitted[run.task].to(run.config.positions)?;
+        let memory = memory::estimate(&fitted.checkpoint, &run.config, task.dataset.clips.len());
         let own = Single::of(profile, &run).context("a run belongs to its profile")?;
         entries.push(Entry::new(run.id, run.work, memory, own, run.config));
     }

@@ -19,9 +19,17 @@ impl Setup {
 
     /// The same with the places of recordings and manifests.
     pub fn placed(&self, words: &[&str]) -> Command {
-        let mut command = self.sweep(words);
+        let (first, rest) = words.split_at(words.len().min(1));
+        // The second word of `launch` is its own command.
+        let (second, rest) = match first {
+            ["launch"] => rest.split_at(1),
+            _ => (&[][..], rest),
+        };
+        let mut command = self.sweep(first);
+        command.args(second);
         command.arg("--cache").arg(self.path("cache"));
         command.arg("--datasets").arg(self.path("datasets"));
+        command.args(rest);
         command
     }
 

@@ -9,7 +9,7 @@ use tch::{Kind, Tensor};
 pub(super) struct SparseDispatcher {
     assignment: Assignment,
     /// [B, L, N]
-    gates: Tensor,
+    pub(super) gates: Tensor,
     /// Kind of the routed tokens.
     output: Kind,
     /// Made at the first use: a bank that takes the gates needs no slots.

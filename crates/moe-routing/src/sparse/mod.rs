@@ -11,7 +11,7 @@ pub use config::{Exploration, Gate, Group, Priority, SparseConfig};
 
 use crate::logits::{check, check_logits, router_logits};
 use crate::losses::{importance, load, load_balance, z};
-use crate::metrics::sum_per_clip;
+use crate::metrics::{shares, sum_per_clip};
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, Train};
 use dispatcher::SparseDispatcher;
 use tch::{Kind, Tensor};
@@ -142,10 +142,12 @@ impl Router for SparseRouter {
             ..RouterMetrics::from_clips(sum_per_clip(&assignment.chosen()))
         });
         let dispatcher = SparseDispatcher::new(assignment, output);
+        let shares = want.metrics.then(|| shares(&dispatcher.gates));
         Ok(Routing {
             dispatcher: Box::new(dispatcher),
             slots: None,
             metrics,
+            shares,
             losses,
         })
     }

@@ -5,6 +5,7 @@ use moe_routing::{LossWeights, MoaLayer, RouteOptions, Router};
 use tch::Tensor;
 
 use super::MixtureConfig;
+use crate::MixtureUse;
 use crate::methods::draws::StepDraws;
 use crate::methods::placement::per_block;
 use crate::parameters::Parameters;
@@ -58,7 +59,7 @@ impl Mixture {
     ) -> Result<Tensor, HookError> {
         let draws = StepDraws::new(context, place);
         let options = RouteOptions {
-            metrics: false,
+            metrics: context.step.is_watched(),
             losses: self.weights.any() && context.step.train,
             slots: false,
             train: draws.train(),
@@ -71,6 +72,15 @@ impl Mixture {
             // Averaged over the layers, so that the weights do not depend on the depth.
             let layers = (self.attention.len() + self.ffn.len()) as f64;
             context.step.add_loss(loss / layers);
+        }
+        if let (Some(metrics), Some(shares)) = (mixed.metrics, mixed.shares) {
+            context.step.show(Box::new(MixtureUse {
+                name: format!("encoder.layer.{}.{place}", context.block),
+                block: context.block,
+                usage_per_clip: metrics.usage_per_clip,
+                drop_rate: metrics.drop_rate,
+                shares,
+            }));
         }
         Ok(mixed.y)
     }
