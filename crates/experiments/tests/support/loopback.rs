@@ -2,6 +2,7 @@
 //! can be reached from nowhere else.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 
@@ -25,7 +26,10 @@ impl Loopback {
             unshare.arg("--map-root-user");
         }
         // `cat` ends with the test, however that ends.
-        let script = "ip link set lo up || ifconfig lo up; echo ready; exec cat";
+        // An address for documentation, on this loopback alone: with none but 127.0.0.1
+        // some programs can resolve no name.
+        let script = "(ip link set lo up && ip addr add 192.0.2.1/32 dev lo) || ifconfig lo up; \
+                      echo ready; exec cat";
         unshare.args(["sh", "-c", script]);
         unshare.stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut holder = unshare.spawn().unwrap();
@@ -34,6 +38,18 @@ impl Loopback {
         BufReader::new(stdout).read_line(&mut ready).unwrap();
         assert_eq!(ready, "ready\n", "no network namespace can be made");
         Loopback { holder, root }
+    }
+
+    /// Everything that runs in it: what was started there, and what that has started,
+    /// whoever its parent is now.
+    pub fn processes(&self) -> Vec<u32> {
+        let network = |process: u32| fs::read_link(format!("/proc/{process}/ns/net")).ok();
+        let own = network(self.holder.id());
+        assert!(own.is_some(), "the network namespace is gone");
+        let all = fs::read_dir("/proc").unwrap().flatten();
+        let all = all.filter_map(|entry| entry.file_name().to_string_lossy().parse().ok());
+        all.filter(|&process| process != self.holder.id() && network(process) == own)
+            .collect()
     }
 
     /// A program in it.
@@ -50,8 +66,17 @@ impl Loopback {
 
 impl Drop for Loopback {
     fn drop(&mut self) {
+        kill(&self.processes());
         let _ = self.holder.kill();
         let _ = self.holder.wait();
+    }
+}
+
+/// SIGKILL for processes that a test has started; some may be gone.
+pub fn kill(processes: &[u32]) {
+    for process in processes {
+        let mut kill = Command::new("kill");
+        let _ = kill.args(["-KILL", &process.to_string()]).output();
     }
 }
 
@@ -61,7 +86,7 @@ pub struct Daemon(pub Child);
 impl Daemon {
     /// Starts it; what it says goes to a file.
     pub fn start(command: &mut Command, log: &std::path::Path) -> Self {
-        let mut options = std::fs::File::options();
+        let mut options = fs::File::options();
         let file = options.create(true).append(true).open(log).unwrap();
         let child = command.stdout(file.try_clone().unwrap()).stderr(file);
         Daemon(child.spawn().unwrap())

@@ -124,8 +124,7 @@ fn script(
         std::fs::create_dir_all(&folder)
             .with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    atomic::replace(&path, make(&job).as_bytes())
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    write_script(&path, &make(&job)).with_context(|| format!("cannot write {}", path.display()))?;
     eprintln!(
         "{} in {}",
         output::count(job.tasks.len(), "task"),
@@ -163,6 +162,17 @@ fn job(arguments: &TaskArguments, sweep: &Sweep, tasks: Vec<usize>) -> Result<la
         gpu,
         tasks,
     })
+}
+
+/// Writes a program: some batch systems start it as it is.
+fn write_script(path: &Path, text: &str) -> std::io::Result<()> {
+    atomic::replace(path, text.as_bytes())?;
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755))?;
+    }
+    Ok(())
 }
 
 /// What the batch system says to the script.

@@ -43,12 +43,13 @@ pub fn run(arguments: &Local, output: &Output) -> Result<()> {
     let chunks = launch::tasks(&watcher.look(), arguments.pack);
     let options = options(arguments, &sweep, chunks.len())?;
     let share = options.share;
-    eprintln!(
-        "{} at once, {} each; logs in {}",
-        output::count(share.jobs, "process").replace("processs", "processes"),
-        output::count(share.threads, "thread"),
-        options.logs.display()
-    );
+    let processes = match share.jobs {
+        1 => "1 process".to_owned(),
+        jobs => format!("{jobs} processes"),
+    };
+    let threads = output::count(share.threads, "thread");
+    let logs = options.logs.display();
+    eprintln!("{processes} at once, {threads} each; logs in {logs}");
     let live = io::stdout().is_terminal() && !output.json();
     let mut screen = Screen::default();
     let mut drawn: Option<Instant> = None;

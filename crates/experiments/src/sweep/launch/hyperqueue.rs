@@ -16,7 +16,7 @@ pub fn script(job: &Job) -> String {
         format!("--array={}", ranges(&job.tasks)),
         format!("--cpus={}", job.threads),
         format!("--resource mem={}", job.memory_mib),
-        "--crash-limit=unlimited".to_owned(),
+        "--crash-limit=1000".to_owned(),
         format!("--stdout={}", log("out")),
         format!("--stderr={}", log("log")),
     ];

@@ -3,7 +3,7 @@
 #HQ --array=0-3,7
 #HQ --cpus=2
 #HQ --resource mem=900
-#HQ --crash-limit=unlimited
+#HQ --crash-limit=1000
 #HQ --stdout='/scratch/my sweeps/tiny/logs/hyperqueue-%{TASK_ID}.out'
 #HQ --stderr='/scratch/my sweeps/tiny/logs/hyperqueue-%{TASK_ID}.log'
 #HQ --resource gpus/nvidia=1
