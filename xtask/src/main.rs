@@ -19,6 +19,7 @@ mod pip;
 mod process;
 mod program;
 mod progress;
+mod schedulers;
 mod smoke;
 mod test;
 mod tidy;

@@ -320,29 +320,31 @@ impl Profile {
     /// The studies as the report takes them. Where the axis is `trained
     /// parameters` the finished runs give the values.
     pub fn report_studies(&self, records: &[RunRecord]) -> Vec<Study> {
-        let parameters = |label: &str| {
-            let found = records.iter().find(|record| record.method == label);
-            found.map(|record| record.trainable_parameters_paper as f64)
+        let plain = |study: &StudySpec| Study {
+            name: study.name.clone(),
+            title: study.title.clone(),
+            note: study.note.clone(),
+            tasks: study.tasks.clone(),
+            axis: study.axis.clone(),
+            rows: study.rows.clone(),
         };
-        self.studies
-            .iter()
-            .map(|study| {
-                let mut rows = study.rows.clone();
-                if study.axis.as_deref() == Some(PARAMETERS) {
-                    for row in &mut rows {
-                        row.x = parameters(&row.label);
-                    }
-                }
-                Study {
-                    name: study.name.clone(),
-                    title: study.title.clone(),
-                    note: study.note.clone(),
-                    tasks: study.tasks.clone(),
-                    axis: study.axis.clone(),
-                    rows,
-                }
-            })
-            .collect()
+        let mut studies: Vec<Study> = self.studies.iter().map(plain).collect();
+        place(&mut studies, records);
+        studies
+    }
+}
+
+/// Takes the places on the axis `trained parameters` from the finished runs.
+pub(crate) fn place(studies: &mut [Study], records: &[RunRecord]) {
+    let parameters = |label: &str| {
+        let found = records.iter().find(|record| record.method == label);
+        found.map(|record| record.trainable_parameters_paper as f64)
+    };
+    let placed = |study: &&mut Study| study.axis.as_deref() == Some(PARAMETERS);
+    for study in studies.iter_mut().filter(placed) {
+        for row in &mut study.rows {
+            row.x = parameters(&row.label);
+        }
     }
 }
 
