@@ -20,6 +20,7 @@ mod pip;
 mod process;
 mod program;
 mod progress;
+mod schedulers;
 mod smoke;
 mod test;
 mod tidy;

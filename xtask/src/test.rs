@@ -5,7 +5,7 @@ use crate::errors::CheckFailed;
 use crate::paths::Paths;
 use crate::pip::Pip;
 use crate::process::check;
-use crate::{bench, browser, data, ffmpeg, libtorch, smoke, tidy};
+use crate::{bench, browser, data, ffmpeg, libtorch, schedulers, smoke, tidy};
 use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -83,6 +83,8 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
     }
     let mut tests = cargo(&["test", "--release", "--workspace"]);
     step(steps, "ffmpeg", || encoders(paths, &mut tests))?;
+    step(steps, "hyperqueue", || hyperqueue(paths, &mut tests))?;
+    step(steps, "slurm", || slurm(&mut tests))?;
     step(steps, "browser", report_reader)?;
     let clippy = [
         "clippy",
@@ -172,6 +174,36 @@ fn encoders(paths: &Paths, tests: &mut Command) -> Result<()> {
     Pip::find()?;
     let reason = format!("audio formats are not compared with other decoders: {error:#}");
     Err(Skipped(reason).into())
+}
+
+/// A sweep with a worker that is killed, in a real HyperQueue. A package that the
+/// user names must be there.
+fn hyperqueue(paths: &Paths, tests: &mut Command) -> Result<()> {
+    let skipped = |reason| Err(Skipped(format!("no sweep runs in HyperQueue: {reason}")).into());
+    if let Some(reason) = schedulers::no_network() {
+        return skipped(reason);
+    }
+    let named = std::env::var_os(schedulers::HYPERQUEUE_VARIABLE);
+    let by_user = named.is_some();
+    match schedulers::hyperqueue(paths, named) {
+        Ok(folder) => {
+            tests.env(schedulers::HYPERQUEUE_VARIABLE, folder);
+            Ok(())
+        }
+        Err(error) if by_user => Err(error),
+        Err(error) => skipped(format!("{error:#}")),
+    }
+}
+
+/// A sweep whose job is stopped and whose node is lost, in a real Slurm.
+fn slurm(tests: &mut Command) -> Result<()> {
+    match schedulers::no_network().or_else(schedulers::no_slurm) {
+        Some(reason) => Err(Skipped(format!("no sweep runs in Slurm: {reason}")).into()),
+        None => {
+            tests.env(schedulers::SLURM_VARIABLE, "1");
+            Ok(())
+        }
+    }
 }
 
 /// The report is opened in a browser; without one its scripts are not tested,

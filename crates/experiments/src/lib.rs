@@ -51,6 +51,7 @@ pub mod report;
 pub mod run_folder;
 pub mod signals;
 pub mod statistics;
+pub mod sweep;
 pub mod training;
 
 #[cfg(test)]

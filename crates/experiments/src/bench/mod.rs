@@ -3,11 +3,13 @@
 
 mod backbone;
 mod execute;
+mod open;
 mod plan;
 mod profile;
 mod progress;
 mod published;
 mod rows;
+mod single;
 mod store;
 mod studies;
 mod tasks;
@@ -21,14 +23,18 @@ use tch::Device;
 use crate::report::{self, ReportContext, TaskNote};
 use crate::signals;
 use crate::training::TrainingError;
-use backbone::Backbone;
-use plan::Plan;
+pub(crate) use backbone::Backbone;
+pub(crate) use open::{Opened, fit, open, resolve};
+pub use plan::RunConfig;
+pub(crate) use plan::{Plan, Run, id};
 pub use profile::{BackboneSpec, Profile, TaskSpec};
-use progress::Bars;
+pub(crate) use progress::Bars;
 pub use rows::MethodSpec;
-use store::Store;
+pub use single::Single;
+pub(crate) use store::Store;
+pub(crate) use studies::place;
 pub use studies::{Cell, StudySpec};
-use tasks::{NotThere, Task, TaskSource};
+pub(crate) use tasks::Task;
 
 /// Where things are and where results go.
 #[derive(Debug, Clone)]
@@ -67,34 +73,15 @@ pub struct Finished {
 /// When nothing can run, a run fails, or a file cannot be written. What was
 /// computed before stays and is not computed again.
 pub fn run(profile: &Profile, options: &BenchOptions) -> Result<Finished> {
-    let mut missing = Vec::new();
-    let mut broken = Vec::new();
-    let backbone = Backbone::find(&profile.backbone, &options.cache);
-    if let Err(error) = &backbone {
-        missing.push(format!("{error:#}"));
-    }
-    let mut tasks = Vec::new();
-    for spec in &profile.tasks {
-        match Task::open(
-            spec,
-            &TaskSource {
-                datasets: &options.datasets,
-                cache: &options.cache,
-            },
-            profile.compat,
-        ) {
-            Ok(task) => tasks.push(task),
-            Err(error) => {
-                if !error.is::<NotThere>() {
-                    broken.push(format!("{error:#}"));
-                }
-                missing.push(format!("{error:#}"));
-            }
-        }
-    }
+    let Opened {
+        backbone,
+        mut tasks,
+        missing,
+        mut broken,
+    } = open(profile, options);
     let store = Store::open(&options.out)?;
     let mut context = report_context(profile, options, &tasks, missing);
-    let Ok(backbone) = backbone else {
+    let Some(backbone) = backbone else {
         return give_up(&store, &context);
     };
     if tasks.is_empty() {
@@ -102,22 +89,9 @@ pub fn run(profile: &Profile, options: &BenchOptions) -> Result<Finished> {
     }
     context.notes.extend(backbone.note());
     context.notes.extend(profile.notes.iter().cloned());
-    for task in &mut tasks {
-        let length = &mut task.front_end.ast.max_length;
-        *length = backbone
-            .input_length(*length)
-            .map_err(|error| error.context(task.spec.name.clone()))?;
-    }
-    let (precision, rates) = profile.precision.resolve(options.device)?;
-    if let Some(rates) = rates {
-        context.notes.push(format!(
-            "Precision auto: {} (products measured at {:.0} GFLOP/s in f32 and {:.0} in bf16).",
-            precision.name(),
-            rates.f32,
-            rates.bf16
-        ));
-    }
-    let plan = Plan::new(profile, precision, &backbone, &tasks, &options.device_name)?;
+    fit(&backbone, &mut tasks)?;
+    let (plan, note) = resolve(profile, &backbone, &tasks, options)?;
+    context.notes.extend(note);
     let outcome = execute_pending(&plan, profile, &backbone, &mut tasks, &store, options);
     let records = store.records(&plan);
     context.studies = profile.report_studies(&records);
@@ -179,25 +153,57 @@ fn execute_pending(
             unusable.insert(run.task);
             continue;
         }
-        let folder = store.begin(&run.id)?;
-        let title = run.config.title();
-        match execute::execute(run, profile, task, &folder, options, &bars) {
-            Ok(record) => {
-                store.save(&record)?;
-                folder.remove_checkpoints()?;
-                bars.finished(&record);
-            }
-            Err(error) if diverged(&error) => {
-                folder.remove_checkpoints()?;
-                failed.push(format!("{title}: {error:#}"));
-            }
-            Err(error) => return Err(error.context(format!("run {} ({title})", run.id))),
+        if let Made::Diverged(why) = make(run, profile, task, store, options, &bars)? {
+            failed.push(why);
         }
     }
     for line in &failed {
         bars.say(line);
     }
     Ok(failed)
+}
+
+/// What became of a run.
+pub(crate) enum Made {
+    /// Its record is in the store.
+    Finished,
+    /// It can never succeed, for this reason; the store says so.
+    Diverged(String),
+}
+
+/// Makes one run, from its start or its last checkpoint, and keeps what comes
+/// of it in the store. The task has to be [prepared](Task::prepare).
+///
+/// # Errors
+/// A run that another process makes, a wish to stop, or a fault of the machine;
+/// the run can be made later.
+pub(crate) fn make(
+    run: &Run,
+    profile: &Profile,
+    task: &Task,
+    store: &Store,
+    options: &BenchOptions,
+    bars: &Bars,
+) -> Result<Made> {
+    let Some(folder) = store.begin(&run.id)? else {
+        return Ok(Made::Finished);
+    };
+    let title = run.config.title();
+    match execute::execute(run, profile, task, &folder, options, bars) {
+        Ok(record) => {
+            store.save(&record)?;
+            folder.remove_checkpoints()?;
+            bars.finished(&record);
+            Ok(Made::Finished)
+        }
+        Err(error) if diverged(&error) => {
+            let why = format!("{title}: {error:#}");
+            store.save_failure(&run.id, &why)?;
+            folder.remove_checkpoints()?;
+            Ok(Made::Diverged(why))
+        }
+        Err(error) => Err(error.context(format!("run {} ({title})", run.id))),
+    }
 }
 
 /// Frees the features of all tasks but one: the plan goes task by task.
@@ -227,7 +233,7 @@ fn give_up(store: &Store, context: &ReportContext) -> Result<Finished> {
     bail!("nothing can run:\n  - {}", context.missing.join("\n  - "));
 }
 
-fn report_context(
+pub(crate) fn report_context(
     profile: &Profile,
     options: &BenchOptions,
     tasks: &[Task],

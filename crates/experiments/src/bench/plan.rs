@@ -3,7 +3,7 @@
 use adapters::{Compat, MethodConfig};
 use anyhow::{Context, Result, bail};
 use ast_model::{Patchout, Positions, Precision};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::backbone::Backbone;
@@ -18,7 +18,8 @@ use crate::training::{Selection, TrainingConfig};
 const RESULTS_VERSION: u32 = 1;
 
 /// Everything that decides a run's result.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RunConfig {
     /// [`RESULTS_VERSION`].
     pub results_version: u32,
@@ -35,13 +36,13 @@ pub struct RunConfig {
     /// Limit of validation and test clips per class.
     pub test_clips_per_class: Option<usize>,
     /// Which training clips a limit leaves.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub few_shot_rule: FewShotRule,
     /// What is validated on.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub validation: ValidationRule,
     /// How features are stored: f16 rounds them.
-    #[serde(skip_serializing_if = "is_default")]
+    #[serde(default, skip_serializing_if = "is_default")]
     pub features: FeatureFormat,
     /// Row of the table.
     pub label: String,
@@ -62,6 +63,9 @@ pub struct RunConfig {
     /// Patches dropped in training steps.
     #[serde(default, skip_serializing_if = "Patchout::is_off")]
     pub patchout: Patchout,
+    /// Whether padded frames are left out of pooling and routing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mask_padding: bool,
     /// Seed as the profile gives it; the runs of one seed, task and fold share
     /// clips, head and order, whatever their method.
     pub seed: u64,
@@ -216,6 +220,7 @@ fn config(
         strides: backbone.strides,
         precision,
         patchout: profile.patchout,
+        mask_padding: method.mask_padding.unwrap_or_default(),
         training: TrainingConfig {
             adamw: profile.adamw.clone(),
             selection: match profile.compat {
@@ -237,7 +242,8 @@ fn config(
     }
 }
 
-fn id(config: &RunConfig) -> Result<String> {
+/// The id of a run: the first digits of the hash of its configuration.
+pub(crate) fn id(config: &RunConfig) -> Result<String> {
     let digest = Sha256::digest(serde_json::to_vec(config)?);
     Ok(digest
         .iter()

@@ -49,7 +49,7 @@ pub struct Profile {
     pub tasks: Vec<TaskSpec>,
     /// The methods in order, as they are written.
     #[serde(rename = "methods")]
-    written: Vec<RowText>,
+    pub(super) written: Vec<RowText>,
     /// The tables and curves in order.
     #[serde(default)]
     pub studies: Vec<StudySpec>,

@@ -4,11 +4,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
 
 use super::plan::{Plan, Run};
 use crate::atomic;
 use crate::record::RunRecord;
 use crate::run_folder::RunFolder;
+
+/// `OUT/runs/ID/failure.json`: a run that was tried and can never succeed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Failure {
+    /// The run.
+    pub id: String,
+    /// Task, method, fold and seed in words, and what happened.
+    pub reason: String,
+}
 
 /// `OUT/runs/ID/{record.json, metrics.jsonl, adapter/}`, and `checkpoints/` until
 /// the run is finished.
@@ -23,6 +34,19 @@ impl Store {
     /// # Errors
     /// When they cannot be made.
     pub fn open(out: &Path) -> Result<Self> {
+        let store = Self::beside_others(out)?;
+        for folder in [&store.out, &store.out.join("plots")] {
+            remove_partial(folder);
+        }
+        Ok(store)
+    }
+
+    /// The same for a process beside others: reports that they are writing are left
+    /// alone.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub fn beside_others(out: &Path) -> Result<Self> {
         let store = Store {
             out: out.to_owned(),
         };
@@ -33,9 +57,6 @@ impl Store {
                 runs.display()
             )
         })?;
-        for folder in [&store.out, &store.out.join("plots")] {
-            remove_partial(folder);
-        }
         Ok(store)
     }
 
@@ -50,13 +71,18 @@ impl Store {
     }
 
     /// The folder of a run that begins or goes on, locked; what an unfinished
-    /// run left there is removed, but for its checkpoints.
+    /// run left there is removed, but for its checkpoints. Nothing where another
+    /// process has finished the run in the meantime.
     ///
     /// # Errors
     /// When another process makes the run, or something cannot be removed.
-    pub fn begin(&self, id: &str) -> Result<RunFolder> {
+    pub fn begin(&self, id: &str) -> Result<Option<RunFolder>> {
         let path = self.run_folder(id);
         let folder = RunFolder::open(&path)?;
+        // Only now, under the lock, is the answer final.
+        if self.has(id) {
+            return Ok(None);
+        }
         let clear = || -> std::io::Result<()> {
             for entry in fs::read_dir(&path)? {
                 let entry = entry?;
@@ -75,7 +101,7 @@ impl Store {
             let path = path.display();
             format!("cannot remove the unfinished run {path}; remove it")
         })?;
-        Ok(folder)
+        Ok(Some(folder))
     }
 
     /// Removes the checkpoints of a finished run, where a kill has left them.
@@ -108,11 +134,34 @@ impl Store {
     /// # Errors
     /// When it cannot be written, for example on a full disk.
     pub fn save(&self, record: &RunRecord) -> Result<()> {
-        let folder = self.run_folder(&record.id);
-        let path = folder.join("record.json");
+        self.write(&record.id, "record.json", record)
+    }
+
+    /// Notes that a run can never succeed, and why. Starting it again removes the
+    /// note.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub fn save_failure(&self, id: &str, reason: &str) -> Result<()> {
+        let failure = Failure {
+            id: id.to_owned(),
+            reason: reason.to_owned(),
+        };
+        self.write(id, "failure.json", &failure)
+    }
+
+    /// Why a run can never succeed, where it was tried.
+    pub fn failure(&self, id: &str) -> Option<Failure> {
+        let text = fs::read_to_string(self.run_folder(id).join("failure.json")).ok()?;
+        serde_json::from_str(&text).ok()
+    }
+
+    fn write(&self, id: &str, name: &str, value: &impl Serialize) -> Result<()> {
+        let folder = self.run_folder(id);
+        let path = folder.join(name);
         let write = || -> Result<()> {
             fs::create_dir_all(&folder)?;
-            let mut json = serde_json::to_vec_pretty(record)?;
+            let mut json = serde_json::to_vec_pretty(value)?;
             json.push(b'\n');
             atomic::replace(&path, &json)?;
             Ok(())
@@ -125,7 +174,8 @@ impl Store {
         })
     }
 
-    fn read(&self, id: &str) -> Option<RunRecord> {
+    /// The record of a finished run, if it can be read.
+    pub fn read(&self, id: &str) -> Option<RunRecord> {
         let text = fs::read_to_string(self.run_folder(id).join("record.json")).ok()?;
         let record: RunRecord = serde_json::from_str(&text).ok()?;
         (record.version == crate::record::RECORD_VERSION && record.id == id).then_some(record)

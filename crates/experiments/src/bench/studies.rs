@@ -280,32 +280,71 @@ impl Profile {
         cells
     }
 
+    /// Takes out of the studies what a changed profile no longer has: rows,
+    /// tasks, seeds and folds. A study without rows or tasks goes; one without
+    /// a seed or fold of its own takes the tasks'.
+    pub fn prune_studies(&mut self) {
+        let (methods, tasks) = (&self.methods, &self.tasks);
+        self.studies.retain_mut(|study| {
+            let everywhere = study.tasks.is_empty();
+            study
+                .tasks
+                .retain(|name| tasks.iter().any(|task| task.name == *name));
+            if study.tasks.is_empty() && !everywhere {
+                return false;
+            }
+            let known = |label: &str| methods.iter().any(|method| method.label == label);
+            study.rows.retain(|row| known(&row.label));
+            let covered = || {
+                tasks
+                    .iter()
+                    .filter(|task| everywhere || study.tasks.contains(&task.name))
+            };
+            let seeds = study.seeds.take().map(|mut seeds| {
+                seeds.retain(|seed| covered().all(|task| task.seeds.contains(seed)));
+                seeds
+            });
+            let in_task = |task: &TaskSpec, fold: &usize| {
+                task.folds.as_ref().is_none_or(|folds| folds.contains(fold))
+            };
+            let folds = study.folds.take().map(|mut folds| {
+                folds.retain(|fold| covered().all(|task| in_task(task, fold)));
+                folds
+            });
+            study.seeds = seeds.filter(|seeds| !seeds.is_empty());
+            study.folds = folds.filter(|folds| !folds.is_empty());
+            !study.rows.is_empty()
+        });
+    }
+
     /// The studies as the report takes them. Where the axis is `trained
     /// parameters` the finished runs give the values.
     pub fn report_studies(&self, records: &[RunRecord]) -> Vec<Study> {
-        let parameters = |label: &str| {
-            let found = records.iter().find(|record| record.method == label);
-            found.map(|record| record.trainable_parameters_paper as f64)
+        let plain = |study: &StudySpec| Study {
+            name: study.name.clone(),
+            title: study.title.clone(),
+            note: study.note.clone(),
+            tasks: study.tasks.clone(),
+            axis: study.axis.clone(),
+            rows: study.rows.clone(),
         };
-        self.studies
-            .iter()
-            .map(|study| {
-                let mut rows = study.rows.clone();
-                if study.axis.as_deref() == Some(PARAMETERS) {
-                    for row in &mut rows {
-                        row.x = parameters(&row.label);
-                    }
-                }
-                Study {
-                    name: study.name.clone(),
-                    title: study.title.clone(),
-                    note: study.note.clone(),
-                    tasks: study.tasks.clone(),
-                    axis: study.axis.clone(),
-                    rows,
-                }
-            })
-            .collect()
+        let mut studies: Vec<Study> = self.studies.iter().map(plain).collect();
+        place(&mut studies, records);
+        studies
+    }
+}
+
+/// Takes the places on the axis `trained parameters` from the finished runs.
+pub(crate) fn place(studies: &mut [Study], records: &[RunRecord]) {
+    let parameters = |label: &str| {
+        let found = records.iter().find(|record| record.method == label);
+        found.map(|record| record.trainable_parameters_paper as f64)
+    };
+    let placed = |study: &&mut Study| study.axis.as_deref() == Some(PARAMETERS);
+    for study in studies.iter_mut().filter(placed) {
+        for row in &mut study.rows {
+            row.x = parameters(&row.label);
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `soft-moa bench`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use experiments::bench::{self, BenchOptions, Profile};
@@ -38,16 +38,7 @@ pub struct Bench {
 /// Runs what is missing of a profile and prints the table, or `results.json`.
 pub fn run(arguments: &Bench, output: &Output) -> Result<()> {
     signals::listen().context("cannot listen for Ctrl-C")?;
-    let profile = match &arguments.profile_file {
-        Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| {
-                let path = path.display();
-                format!("cannot read the profile {path}; name another with --profile-file")
-            })?;
-            Profile::parse(&text).with_context(|| path.display().to_string())?
-        }
-        None => Profile::built_in(&arguments.profile)?,
-    };
+    let profile = profile(&arguments.profile, arguments.profile_file.as_deref())?;
     let device = device::choose(&arguments.device)?;
     let out = arguments
         .out
@@ -79,6 +70,18 @@ pub fn run(arguments: &Bench, output: &Output) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// A built-in profile, or one in a file.
+pub fn profile(name: &str, file: Option<&Path>) -> Result<Profile> {
+    let Some(path) = file else {
+        return Profile::built_in(name);
+    };
+    let text = std::fs::read_to_string(path).with_context(|| {
+        let path = path.display();
+        format!("cannot read the profile {path}; name another with --profile-file")
+    })?;
+    Profile::parse(&text).with_context(|| path.display().to_string())
 }
 
 fn device_name(device: Device) -> String {

@@ -5,19 +5,30 @@
 //! | 0 | fine |
 //! | 1 | numbers differ (`parity`) |
 //! | 2 | something the user can mend; the message says what |
-//! | 75 | saved after SIGTERM; the same command goes on |
+//! | 3 | a run of a sweep can never succeed: its loss is no number (`sweep`) |
+//! | 75 | saved after SIGTERM, or another process makes the run; the same command goes on |
 //! | 130 | stopped by the user |
 
 use std::io;
 use std::process::ExitCode;
 
-use experiments::signals;
 use experiments::training::TrainingError;
+use experiments::{signals, sweep};
 
 /// What `parity` found to differ.
 #[derive(Debug, thiserror::Error)]
 #[error("{0} golden files differ or cannot be compared; the lines that begin with FAIL say how")]
 pub struct Different(pub usize);
+
+/// Runs that can never succeed.
+#[derive(Debug, thiserror::Error)]
+#[error("runs diverged; `sweep run --retry-failed` tries one again:\n  - {0}")]
+pub struct Diverged(pub String);
+
+/// Runs that other processes make.
+#[derive(Debug, thiserror::Error)]
+#[error("other processes make these runs; try again later: {0}")]
+pub struct Locked(pub String);
 
 /// The exit code of a result; says to stderr what went wrong.
 pub fn code(result: anyhow::Result<()>) -> ExitCode {
@@ -31,6 +42,14 @@ pub fn code(result: anyhow::Result<()>) -> ExitCode {
     if error.is::<Different>() {
         eprintln!("error: {error}");
         return ExitCode::FAILURE;
+    }
+    if error.is::<Diverged>() {
+        eprintln!("error: {error}");
+        return ExitCode::from(sweep::pool::FAILED);
+    }
+    if error.is::<Locked>() {
+        eprintln!("{error}");
+        return ExitCode::from(signals::TRY_AGAIN);
     }
     if was_stopped(&error) {
         eprintln!("stopped; give the same command again to go on where it ended");

@@ -14,6 +14,7 @@ mod places;
 mod predict;
 mod sounds;
 mod stats;
+mod sweep;
 mod train;
 
 use std::process::ExitCode;
@@ -52,6 +53,8 @@ enum Command {
     Doctor(doctor::Doctor),
     /// Run a profile of the comparison and write tables and plots.
     Bench(bench::Bench),
+    /// Plan, run and watch many runs, on one machine or a cluster.
+    Sweep(sweep::Sweep),
     /// Compute mean and standard deviation of recordings, to normalise with.
     Stats(stats::Stats),
     /// Fold an adapter into the weights of its backbone.
@@ -82,6 +85,7 @@ fn run(command: &Command, output: &Output) -> Result<()> {
         Command::Inspect(arguments) => inspect::run(arguments, output),
         Command::Doctor(arguments) => doctor::run(arguments, output),
         Command::Bench(arguments) => bench::run(arguments, output),
+        Command::Sweep(arguments) => sweep::run(arguments, output),
         Command::Stats(arguments) => stats::run(arguments, output),
         Command::Merge(arguments) => convert::merge(arguments, output),
         Command::ExportPeft(arguments) => convert::export_peft(arguments, output),

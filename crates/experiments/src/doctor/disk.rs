@@ -55,8 +55,7 @@ fn available(text: &str) -> Option<u64> {
 /// Memory that the system would give to a program.
 pub(super) fn memory() -> Check {
     let name = "memory";
-    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let Some(free) = mem_available(&text) else {
+    let Some(free) = available_memory() else {
         let remedy = "look yourself that a few gigabytes are free";
         return Check::missing(name, "free memory is not known (needs Linux)", remedy);
     };
@@ -68,6 +67,12 @@ pub(super) fn memory() -> Check {
         Check::ok(name, found)
     };
     check.with(json!({ "available_bytes": free }))
+}
+
+/// Memory in bytes that the system would give to a program.
+pub fn available_memory() -> Option<u64> {
+    let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    mem_available(&text)
 }
 
 fn mem_available(text: &str) -> Option<u64> {

@@ -3,6 +3,8 @@
 #![allow(dead_code)] // each test program uses its part of this module
 
 pub mod adapter;
+pub mod loopback;
+pub mod sweep;
 
 use std::collections::BTreeMap;
 use std::fs;
