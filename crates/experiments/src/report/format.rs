@@ -190,10 +190,7 @@ pub fn axis_value(value: f64) -> String {
 
 /// Multiply-adds with a unit: `44.1 G`.
 pub fn operations(value: u64) -> String {
-    match value {
-        0 => ABSENT.to_owned(),
-        _ => short_count(value),
-    }
+    short_count(value)
 }
 
 /// `1 run`, `2 runs`.
