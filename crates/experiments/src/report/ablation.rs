@@ -49,7 +49,7 @@ pub fn ablation(view: &StudyView, title: &str, subtitle: &str) -> Option<Drawing
     let axis = view.study.axis.as_deref().unwrap_or_default();
     let description = format!("{title}: test accuracy by {axis}");
     let mut drawing = Drawing::new(WIDTH, bottom + 50.0, &description);
-    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, WIDTH - 28.0));
+    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 17.0, WIDTH - 28.0));
     let subtitle = fitted(subtitle, 13.0, WIDTH - 28.0);
     drawing.text((14.0, 44.0), 13.0, Ink::Soft, Anchor::Start, &subtitle);
     legend.draw(&mut drawing, &styles);

@@ -30,7 +30,7 @@ pub fn clips(used: &ExpertSummary, title: &str, label: &str) -> Option<Drawing> 
     let height = 78.0 + blocks.iter().map(Block::height).sum::<f64>();
     let description = format!("{title}, {label}: share of each expert over frequency and time");
     let mut drawing = Drawing::new(WIDTH, height, &description);
-    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, WIDTH - 28.0));
+    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 17.0, WIDTH - 28.0));
     let label = fitted(label, 13.0, WIDTH - 28.0);
     drawing.text((14.0, 46.0), 13.0, Ink::Text, Anchor::Start, &label);
     legend(&mut drawing);

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::summary::{Row, setting};
 use crate::record::RunRecord;
 use crate::statistics::{self, PairedTest};
@@ -53,7 +55,7 @@ impl Row<'_> {
     /// comparisons.
     pub fn reading_with(&self, p_holm: Option<f64>) -> Reading {
         let Some(test) = self.against_adapter else {
-            return match self.method == BASELINE {
+            return match self.reference {
                 true => Reading::Baseline,
                 false => Reading::NoPartner,
             };
@@ -69,20 +71,43 @@ impl Row<'_> {
 
 /// Fills in the comparison of each row of a task.
 pub fn compare_with_adapter(rows: &mut [Row]) {
-    let tests: Vec<Option<PairedTest>> = rows
-        .iter()
-        .map(|row| {
-            let same = |other: &&Row| setting(other.members[0]) == setting(row.members[0]);
-            let adapter = rows
-                .iter()
-                .find(|other| other.method == BASELINE && same(other))?;
-            paired(row, adapter)
-        })
-        .collect();
-    for (row, test) in rows.iter_mut().zip(tests) {
-        row.against_adapter = test;
+    let references: Vec<Option<usize>> = (0..rows.len()).map(|i| reference(rows, i)).collect();
+    let test = |(i, reference): (usize, &Option<usize>)| {
+        let reference = reference.filter(|reference| *reference != i)?;
+        paired(&rows[i], &rows[reference])
+    };
+    let tests: Vec<Option<PairedTest>> = references.iter().enumerate().map(test).collect();
+    for (i, test) in tests.into_iter().enumerate() {
+        rows[i].against_adapter = test;
+        rows[i].reference = references[i] == Some(i);
     }
     correct(rows);
+}
+
+/// Index of the adapter that the row `i` is compared with: the row
+/// [`BASELINE`], or, for a row under other conditions, one that is configured
+/// like it and shares them.
+fn reference(rows: &[Row], i: usize) -> Option<usize> {
+    let run = |i: usize| rows[i].members[0];
+    let same = |other: &usize| setting(run(*other)) == setting(run(i));
+    let mut all = 0..rows.len();
+    let main = all.find(|other| rows[*other].method == BASELINE && same(other))?;
+    if conditions(run(main)) == conditions(run(i)) {
+        return Some(main);
+    }
+    let like_main = |other: &usize| run(*other).config["method"] == run(main).config["method"];
+    let there = |other: &usize| conditions(run(*other)) == conditions(run(i));
+    let mut all = 0..rows.len();
+    all.find(|other| same(other) && there(other) && like_main(other))
+}
+
+/// What two runs must share beside their setting for a comparison of methods;
+/// rates and epochs belong to a method's own recipe.
+fn conditions(run: &RunRecord) -> [&Value; 2] {
+    [
+        &run.config["positions"],
+        &run.config["train_clips_per_class"],
+    ]
 }
 
 /// Holm's correction among the comparisons with one and the same adapter row.
@@ -106,9 +131,6 @@ fn correct(rows: &mut [Row]) {
 
 /// The paired test over common (fold, seed); repeats of one are averaged.
 fn paired(row: &Row, adapter: &Row) -> Option<PairedTest> {
-    if row.method == adapter.method {
-        return None;
-    }
     let ours = by_fold_and_seed(&row.members);
     let theirs = by_fold_and_seed(&adapter.members);
     let (a, b): (Vec<f64>, Vec<f64>) = ours

@@ -109,7 +109,7 @@ pub fn confusion(confusion: &Confusion, title: &str, label: &str) -> Drawing {
     let width = (right + 30.0).max(WIDTH);
     let description = format!("{title}, {label}: confusion matrix");
     let mut drawing = Drawing::new(width, bottom + below + 28.0, &description);
-    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, width - 28.0));
+    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 17.0, width - 28.0));
     let subtitle = fitted(label, 13.0, width - 28.0);
     drawing.text((14.0, 46.0), 13.0, Ink::Text, Anchor::Start, &subtitle);
     let note = "Share of each true class, %";

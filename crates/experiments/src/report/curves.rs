@@ -35,7 +35,7 @@ pub fn curves(rows: &[&Row], title: &str, styles: &Styles) -> Option<Drawing> {
     let height = TOP + PANEL_HEIGHT * lines as f64 + 4.0;
     let description = format!("{title}: validation accuracy by epoch, one panel per method");
     let mut drawing = Drawing::new(total_width, height, &description);
-    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, total_width - 28.0));
+    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 17.0, total_width - 28.0));
     let name = "Validation accuracy, %, by epoch";
     drawing.text((14.0, 46.0), 12.0, Ink::Soft, Anchor::Start, name);
 

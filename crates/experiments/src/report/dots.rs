@@ -34,7 +34,7 @@ pub fn dots(
         bottom + 48.0,
         &format!("{title}: test accuracy by method"),
     );
-    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, WIDTH - 28.0));
+    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 17.0, WIDTH - 28.0));
     if !subtitle.is_empty() {
         let subtitle = fitted(subtitle, 13.0, WIDTH - 28.0);
         drawing.text((14.0, 44.0), 13.0, Ink::Soft, Anchor::Start, &subtitle);

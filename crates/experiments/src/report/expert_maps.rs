@@ -76,7 +76,7 @@ pub fn layers(used: &ExpertSummary, title: &str, label: &str) -> Drawing {
 }
 
 fn headings(drawing: &mut Drawing, title: &str, label: &str) {
-    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, WIDTH - 28.0));
+    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 17.0, WIDTH - 28.0));
     let label = fitted(label, 13.0, WIDTH - 28.0);
     drawing.text((14.0, 46.0), 13.0, Ink::Text, Anchor::Start, &label);
 }

@@ -88,7 +88,7 @@ pub fn scatter(rows: &[&Row], cost: Cost, title: &str, styles: &Styles) -> Optio
 
     let description = format!("{title}: test accuracy against {}", cost.words());
     let mut drawing = Drawing::new(WIDTH, 456.0, &description);
-    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, WIDTH - 28.0));
+    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 17.0, WIDTH - 28.0));
     axes(&mut drawing, (x, y), (left, right, bottom), (cost, kind));
 
     let points: Vec<(f64, f64)> = rows

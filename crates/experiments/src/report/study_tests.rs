@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use super::compare::Reading;
 use super::fixtures::{context, expert_use, some_runs};
 use super::tests::written;
 use super::*;
@@ -65,8 +66,7 @@ fn a_study_has_its_rows_its_curve_and_what_is_missing() {
     assert!(table[2].starts_with("| 2 | linear | "), "{}", table[2]);
     assert!(table[4].starts_with("| – | adapter | "), "{}", table[4]);
     assert!(markdown.contains("Without a finished run: soft-moa n15."));
-    // One comparison of this table beside the two of the task.
-    assert!(markdown.contains("corrected for the 1 comparison of this table"));
+    assert!(markdown.contains("corrected for the 2 comparisons of this table"));
     assert!(markdown.contains("Settings in which its rows differ: method."));
     assert!(files.contains_key("tones-study-experts.svg"));
     assert!(!files.contains_key("languages-study-experts.svg"));
@@ -132,6 +132,35 @@ fn a_row_has_the_command_that_makes_it_again() {
                    --folds 0,1 --seeds 0,1 --out again";
     assert!(page.contains(command));
     assert!(page.contains("--method &#39;linear, it&#39;\\&#39;&#39;s&#39; "));
+}
+
+#[test]
+fn a_row_under_other_conditions_is_compared_with_the_adapter_under_the_same() {
+    let mut runs = some_runs();
+    let with = |method: &str, like: &str, positions: &str, more: f64| -> Vec<RunRecord> {
+        let runs = some_runs().into_iter();
+        runs.filter(|run| run.task == "tones" && run.method == like)
+            .map(|mut run| {
+                run.id = format!("{method} {}", run.id);
+                run.method = method.to_owned();
+                run.config["positions"] = json!(positions);
+                run.test_accuracy += more;
+                run
+            })
+            .collect()
+    };
+    runs.extend(with("adapter zero", "adapter", "zero", -0.2));
+    runs.extend(with("soft-moa zero", "soft-moa", "zero", -0.21));
+    runs.extend(with("soft-moa crop", "soft-moa", "crop", 0.0));
+    let ordered = summary::in_order(&runs, &[]);
+    let tasks = summary::summarise(&ordered, &[]);
+    let row = |label: &str| tasks[1].rows.iter().find(|row| row.label == label).unwrap();
+    assert_eq!(row("adapter zero").reading(), Reading::Baseline);
+    assert_eq!(row("adapter").reading(), Reading::Baseline);
+    let test = row("soft-moa zero").against_adapter.unwrap();
+    // 0.050325 as without positions, 0.01 less.
+    assert!((test.difference.mean - 0.040_325).abs() < 1e-9);
+    assert_eq!(row("soft-moa crop").reading(), Reading::NoPartner);
 }
 
 #[test]

@@ -84,10 +84,12 @@ pub struct Row<'a> {
     pub peak_memory_bytes: u64,
     /// Size of the largest adapter folder.
     pub adapter_bytes: u64,
-    /// Paired comparison with the single adapter in the same setting; `None`
-    /// for the adapter itself and where it has no run with the same fold and
-    /// seed.
+    /// Paired comparison with the single adapter in the same setting and under
+    /// the same conditions; `None` for the adapter itself and where it has no
+    /// run with the same fold and seed.
     pub against_adapter: Option<PairedTest>,
+    /// Whether it is the single adapter that others are compared with.
+    pub reference: bool,
     /// The p-value of that comparison, corrected by Holm's method for the
     /// number of comparisons in the same setting of the task.
     pub p_holm: Option<f64>,
@@ -229,6 +231,7 @@ fn row<'a>(members: &[&'a RunRecord]) -> Row<'a> {
         peak_memory_bytes: median(column(|run| run.peak_memory_bytes as f64)) as u64,
         adapter_bytes: most(|run| run.adapter_bytes).unwrap_or(0),
         against_adapter: None,
+        reference: false,
         p_holm: None,
         configuration: Configuration::of(&configs),
         members: members.to_vec(),
