@@ -280,6 +280,43 @@ impl Profile {
         cells
     }
 
+    /// Takes out of the studies what a changed profile no longer has: rows,
+    /// tasks, seeds and folds. A study without rows or tasks goes; one without
+    /// a seed or fold of its own takes the tasks'.
+    pub fn prune_studies(&mut self) {
+        let (methods, tasks) = (&self.methods, &self.tasks);
+        self.studies.retain_mut(|study| {
+            let everywhere = study.tasks.is_empty();
+            study
+                .tasks
+                .retain(|name| tasks.iter().any(|task| task.name == *name));
+            if study.tasks.is_empty() && !everywhere {
+                return false;
+            }
+            let known = |label: &str| methods.iter().any(|method| method.label == label);
+            study.rows.retain(|row| known(&row.label));
+            let covered = || {
+                tasks
+                    .iter()
+                    .filter(|task| everywhere || study.tasks.contains(&task.name))
+            };
+            let seeds = study.seeds.take().map(|mut seeds| {
+                seeds.retain(|seed| covered().all(|task| task.seeds.contains(seed)));
+                seeds
+            });
+            let in_task = |task: &TaskSpec, fold: &usize| {
+                task.folds.as_ref().is_none_or(|folds| folds.contains(fold))
+            };
+            let folds = study.folds.take().map(|mut folds| {
+                folds.retain(|fold| covered().all(|task| in_task(task, fold)));
+                folds
+            });
+            study.seeds = seeds.filter(|seeds| !seeds.is_empty());
+            study.folds = folds.filter(|folds| !folds.is_empty());
+            !study.rows.is_empty()
+        });
+    }
+
     /// The studies as the report takes them. Where the axis is `trained
     /// parameters` the finished runs give the values.
     pub fn report_studies(&self, records: &[RunRecord]) -> Vec<Study> {

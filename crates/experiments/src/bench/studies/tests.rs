@@ -220,6 +220,23 @@ fn a_profile_that_is_written_and_read_again_is_the_same() {
 }
 
 #[test]
+fn studies_keep_what_a_changed_profile_still_has() {
+    let mut profile = profile(EXPERTS).unwrap();
+    profile.methods.retain(|method| method.label != "soft-moa");
+    profile.tasks[0].methods = vec!["linear".to_owned()];
+    profile.tasks[0].seeds = vec![2];
+    assert!(profile.validate().is_err());
+    profile.prune_studies();
+    profile.validate().unwrap();
+    let study = &profile.studies[0];
+    assert_eq!((study.rows.len(), &study.seeds), (1, &None));
+    assert_eq!(study.rows[0].label, "soft-moa N 2");
+    profile.tasks.remove(0);
+    profile.prune_studies();
+    assert!(profile.studies.is_empty());
+}
+
+#[test]
 fn quick_has_126_runs() {
     let profile = Profile::built_in("quick").unwrap();
     let runs = |task: usize| cells(&profile, task).len();
