@@ -40,6 +40,7 @@ MpiDefault=none
 ReturnToService=2
 SlurmdTimeout=300
 KillWait=10
+BatchStartTimeout=1
 SchedulerParameters=batch_sched_delay=0,sched_interval=1
 ";
 
@@ -122,6 +123,8 @@ impl Cluster {
         dying.retain(|process| !stays.contains(process));
         kill(&dying);
         let _ = self.slurmd.0.wait();
+        // A batch job that began just before would be taken for one still to come.
+        std::thread::sleep(Duration::from_secs(3));
         self.slurmd = daemon(&self.network, &self.folder, &SLURMD);
         self.wait_for_node();
     }
