@@ -28,6 +28,8 @@ fn measure(c: &mut Criterion, pass: &str, layers: &[(i64, Layer)], run: impl Fn(
 }
 
 fn routing(c: &mut Criterion) {
+    // As the programs do: else page faults of fresh tensors are a third of the time.
+    experiments::device::keep_memory();
     let layers = all();
     let x = fill(&[B, L, D], 8.0, 1.0);
     measure(c, "forward", &layers, |layer| {

@@ -2,9 +2,9 @@
 
 Started by `cargo xtask bench-peers step` with a folder that `step.rs` has
 filled (`config.json`, `model.safetensors`, `adapter.safetensors`), frames,
-clips of a batch, and the number of threads. Attention is eager and everything
-is f32, as in the authors' released program; each expert is a module of its own
-and they run one after the other.
+clips of a batch, the number of threads, and the device. Attention is eager and
+everything is f32, as in the authors' released program; each expert is a module
+of its own and they run one after the other.
 """
 
 import os
@@ -12,6 +12,7 @@ import platform
 import sys
 
 folder, frames, batch, threads = sys.argv[1], *map(int, sys.argv[2:5])
+device = sys.argv[5]
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(threads)
 
 import torch
@@ -107,11 +108,12 @@ class Classifier(nn.Module):
         return self.head(self.ast(features).last_hidden_state.mean(dim=1))
 
 
-model = Classifier()
+model = Classifier().to(device)
 trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
 optimiser = torch.optim.AdamW(trained, lr=LEARNING_RATE, weight_decay=0.1)
 values = load_file(os.path.join(folder, "clips.safetensors"))
-features, labels = values["features"], values["labels"].long()
+features = values["features"].to(device)
+labels = values["labels"].long().to(device)
 
 
 def logits():
@@ -141,6 +143,6 @@ ready = {
 }
 serve(
     ready,
-    {"train": train, "evaluate": evaluate, "logits": lambda: logits().numpy()},
+    {"train": train, "evaluate": evaluate, "logits": lambda: logits().cpu().numpy()},
     least_runs=1,
 )

@@ -1,8 +1,8 @@
 //! This project's side of `cargo xtask bench-peers step`; `worker.py` says how
 //! it is spoken to.
 //!
-//! `peer-step FOLDER FRAMES BATCH THREADS PRECISION` measures Soft-MoA on
-//! AST-Base; `FOLDER` gets the weights and the clips that both sides use, if
+//! `peer-step FOLDER FRAMES BATCH THREADS PRECISION DEVICE` measures Soft-MoA
+//! on AST-Base; `FOLDER` gets the weights and the clips that both sides use, if
 //! they are not there yet.
 
 #![forbid(unsafe_code)]
@@ -27,14 +27,16 @@ struct Cases {
     optimiser: AdamW,
     features: Tensor,
     labels: Tensor,
+    device: Device,
 }
 
 impl Cases {
     fn new(arguments: &[String]) -> Anything<Self> {
-        let [folder, frames, batch, threads, precision] = arguments else {
-            return Err("the arguments are FOLDER FRAMES BATCH THREADS PRECISION".into());
+        let [folder, frames, batch, threads, precision, device] = arguments else {
+            return Err("the arguments are FOLDER FRAMES BATCH THREADS PRECISION DEVICE".into());
         };
         tch::set_num_threads(threads.parse()?);
+        let device = experiments::device::choose(device)?;
         let precision: Precision = serde_json::from_value(precision.as_str().into())?;
         let folder = Path::new(folder);
         let (frames, batch): (i64, i64) = (frames.parse()?, batch.parse()?);
@@ -52,6 +54,7 @@ impl Cases {
         let options = AdaptOptions {
             precision,
             seed: SEED,
+            device,
             ..AdaptOptions::new(CLASSES)
         };
         let model = AdaptedModel::new(&checkpoint, &method, &options)?;
@@ -64,8 +67,9 @@ impl Cases {
         Ok(Cases {
             optimiser: AdamW::new(model.trained(), AdamWConfig::default())?,
             model,
-            features,
-            labels,
+            features: features.to_device(device),
+            labels: labels.to_device(device),
+            device,
         })
     }
 
@@ -97,7 +101,7 @@ impl worker::Cases for Cases {
 
     fn values(&mut self, case: &str) -> Anything<Values> {
         if case == "rates" {
-            let rates = ProductRates::measure(Device::Cpu, [4720, 768, 3072])?;
+            let rates = ProductRates::measure(self.device, [4720, 768, 3072])?;
             return Ok((vec![2], vec![rates.f32 as f32, rates.bf16 as f32]));
         }
         if case != "logits" {

@@ -83,6 +83,13 @@ pub struct PeersArgs {
     /// Threads of each side; `fbank` always uses one. All cores when left out.
     #[arg(long)]
     pub threads: Option<usize>,
+    /// Where `step` computes: cpu, cuda or cuda:INDEX.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
+    /// The peer's Python for `step`, instead of the environment in the cache;
+    /// needed for CUDA, where that environment has no support.
+    #[arg(long, value_name = "PROGRAM")]
+    pub python: Option<std::path::PathBuf>,
 }
 
 /// What `bench-peers` compares.

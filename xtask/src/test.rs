@@ -5,7 +5,7 @@ use crate::errors::CheckFailed;
 use crate::paths::Paths;
 use crate::pip::Pip;
 use crate::process::check;
-use crate::{bench, data, ffmpeg, libtorch, schedulers, smoke, tidy};
+use crate::{bench, browser, data, ffmpeg, libtorch, schedulers, smoke, tidy};
 use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -85,6 +85,7 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
     step(steps, "ffmpeg", || encoders(paths, &mut tests))?;
     step(steps, "hyperqueue", || hyperqueue(paths, &mut tests))?;
     step(steps, "slurm", || slurm(&mut tests))?;
+    step(steps, "browser", report_reader)?;
     let clippy = [
         "clippy",
         "--release",
@@ -203,6 +204,19 @@ fn slurm(tests: &mut Command) -> Result<()> {
             Ok(())
         }
     }
+}
+
+/// The report is opened in a browser; without one its scripts are not tested,
+/// and the summary says so.
+fn report_reader() -> Result<()> {
+    if browser::find(std::env::var_os(browser::VARIABLE))?.is_some() {
+        return Ok(());
+    }
+    let reason = format!(
+        "the report is not opened in a browser: install chromium, or set {} to one",
+        browser::VARIABLE
+    );
+    Err(Skipped(reason).into())
 }
 
 fn smoke_profile(paths: &Paths) -> Result<()> {

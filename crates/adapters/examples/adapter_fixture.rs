@@ -45,6 +45,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         pooling: Pooling::All,
         head: Head::Linear,
         first_block: 0,
+        mask_padding: false,
         labels: ["low", "middle", "high"].map(str::to_owned).to_vec(),
         features: serde_json::json!({ "mel_bins": 128 }),
     };

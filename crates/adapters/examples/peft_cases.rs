@@ -136,6 +136,7 @@ impl Case {
             pooling: options.pooling,
             head: options.head,
             first_block: options.first_block,
+            mask_padding: options.mask_padding,
             labels: (0..options.classes).map(|i| format!("class {i}")).collect(),
             features: json!({}),
         };

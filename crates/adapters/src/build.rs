@@ -39,6 +39,12 @@ pub(crate) fn check(
     if let Head::Prototypical(PrototypicalHead { per_class: 0 }) = options.head {
         return refuse("head.per_class", "0".to_owned(), "must be at least 1");
     }
+    let sees_tokens = matches!(options.head, Head::Attentive | Head::Prototypical(_));
+    if options.mask_padding && (sees_tokens || !options.patchout.is_off()) {
+        let problem = "does not work with this head or with patchout; use a head that pools and \
+                       drop no patches, or turn it off";
+        return refuse("mask_padding", "true".to_owned(), problem);
+    }
     if options.first_block > checkpoint.config.num_hidden_layers {
         let problem = "must be at most the number of the backbone's blocks";
         return refuse("first_block", options.first_block.to_string(), problem);

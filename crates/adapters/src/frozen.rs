@@ -44,7 +44,9 @@ impl AdaptedModel {
                 return Some(FrozenPart::Pooled);
             }
         }
-        (block > 0 && !head.needs_layers()).then_some(FrozenPart::Tokens { block })
+        // Tokens alone do not tell where a clip ends.
+        let whole = !head.needs_layers() && !self.masks_padding();
+        (block > 0 && whole).then_some(FrozenPart::Tokens { block })
     }
 
     /// The frozen part of the pass, for [`forward_frozen`](Self::forward_frozen);
@@ -60,6 +62,7 @@ impl AdaptedModel {
             return Ok(features.shallow_clone());
         };
         let step = Step::evaluation();
+        self.note_padding(features, &step)?;
         let blocks = match part {
             FrozenPart::Tokens { block } => block,
             FrozenPart::Pooled | FrozenPart::Layers => self.config().num_hidden_layers,
@@ -74,7 +77,10 @@ impl AdaptedModel {
                 hidden = backbone.advance(hidden, &NoExtension, &step)?;
             }
             match part {
-                FrozenPart::Pooled => Ok(pool.pool(&self.normalised(hidden.tokens())?)),
+                FrozenPart::Pooled => {
+                    let tokens = self.normalised(hidden.tokens())?;
+                    Ok(pool.pool(&tokens, step.token_mask(&tokens).as_ref()))
+                }
                 _ => Ok(hidden.tokens().shallow_clone()),
             }
         })
@@ -103,7 +109,8 @@ impl AdaptedModel {
         let mut layers = Vec::new();
         while hidden.block() < self.config().num_hidden_layers {
             hidden = backbone.advance(hidden, extension, step)?;
-            layers.push(pool.pool(&self.normalised(hidden.tokens())?));
+            let tokens = self.normalised(hidden.tokens())?;
+            layers.push(pool.pool(&tokens, step.token_mask(&tokens).as_ref()));
         }
         Ok(Tensor::f_stack(&layers, 1)?)
     }

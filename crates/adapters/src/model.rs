@@ -2,7 +2,7 @@
 
 use ast_model::{
     AstConfig, AstModel, BindOptions, Checkpoint, Extension, Hidden, Patchout, Pooling, Precision,
-    Recomputed, SharedBackbone, Step,
+    Recomputed, SharedBackbone, Step, padding,
 };
 use tch::{Device, Tensor};
 
@@ -31,11 +31,16 @@ pub struct AdaptOptions {
     pub first_block: usize,
     /// Patches dropped in training steps.
     pub patchout: Patchout,
+    /// Whether frames that only fill a clip up to T are left out of pooling and
+    /// routing; attention sees them all the same. Which these are follows from
+    /// the features: see [`ast_model::padding`]. Not with [`Patchout`], nor with
+    /// heads that look at tokens. Off in both papers (quirk Q30).
+    pub mask_padding: bool,
 }
 
 impl AdaptOptions {
     /// `classes` classes, seed 0, f32, on the CPU, mean over all tokens, linear
-    /// head, the method in all blocks, no patch dropped.
+    /// head, the method in all blocks, no patch dropped, padding as sound.
     pub fn new(classes: i64) -> Self {
         AdaptOptions {
             classes,
@@ -46,6 +51,7 @@ impl AdaptOptions {
             head: Head::Linear,
             first_block: 0,
             patchout: Patchout::default(),
+            mask_padding: false,
         }
     }
 }
@@ -81,6 +87,7 @@ pub struct AdaptedModel {
     extension: Box<dyn Extension>,
     head: HeadModule,
     pool: Pool,
+    mask_padding: bool,
     trained: Vec<(String, Tensor)>,
     buffers: Vec<(String, Tensor)>,
 }
@@ -156,6 +163,7 @@ impl AdaptedModel {
             extension,
             head,
             pool: method.method().pooling(options.pooling)?,
+            mask_padding: options.mask_padding,
             trained,
             buffers,
         })
@@ -170,9 +178,10 @@ impl AdaptedModel {
     /// Features of another shape than the backbone takes.
     pub fn forward(&self, features: &Tensor, step: &Step) -> Result<Tensor, AdapterError> {
         if self.head.needs_layers() {
+            self.note_padding(features, step)?;
             return self.forward_layers(features, step);
         }
-        self.classify(&self.tokens(features, step)?)
+        self.classify(&self.tokens(features, step)?, step)
     }
 
     /// One vector per token: the final hidden states, with the method attached,
@@ -186,7 +195,21 @@ impl AdaptedModel {
     /// As [`forward`](Self::forward).
     pub fn tokens(&self, features: &Tensor, step: &Step) -> Result<Tensor, AdapterError> {
         let extension = self.extension.as_ref();
+        self.note_padding(features, step)?;
         Ok(self.backbone.forward(features, extension, step)?)
+    }
+
+    /// Tells the pass where the clips end, if that is to count.
+    pub(crate) fn note_padding(&self, features: &Tensor, step: &Step) -> Result<(), AdapterError> {
+        if self.mask_padding {
+            step.set_patch_mask(padding::patch_mask(features, self.config())?);
+        }
+        Ok(())
+    }
+
+    /// Whether padded frames are left out of pooling and routing.
+    pub(crate) fn masks_padding(&self) -> bool {
+        self.mask_padding
     }
 
     /// A training step's forward pass that keeps only the input of each block;
@@ -206,10 +229,11 @@ impl AdaptedModel {
             return Err(AdapterError::HeadNeedsLayers);
         }
         let extension = self.extension.as_ref();
+        self.note_padding(features, step)?;
         let pass = self
             .backbone
             .forward_recomputed(features, extension, step)?;
-        let logits = self.classify(pass.tokens())?;
+        let logits = self.classify(pass.tokens(), step)?;
         Ok(RecomputedPass { pass, logits })
     }
 
@@ -224,8 +248,9 @@ impl AdaptedModel {
     }
 
     /// [B, L, D] → [B, C]
-    fn classify(&self, tokens: &Tensor) -> Result<Tensor, AdapterError> {
-        Ok(self.head.forward(tokens, self.pool)?)
+    fn classify(&self, tokens: &Tensor, step: &Step) -> Result<Tensor, AdapterError> {
+        let mask = step.token_mask(tokens);
+        Ok(self.head.forward(tokens, self.pool, mask.as_ref())?)
     }
 
     /// Class scores from the tokens before block [`Hidden::block`], which must
@@ -234,14 +259,15 @@ impl AdaptedModel {
     pub(crate) fn finish(&self, hidden: Hidden, step: &Step) -> Result<Tensor, AdapterError> {
         let extension = self.extension.as_ref();
         let tokens = self.backbone.finish(hidden, extension, step)?;
-        self.classify(&tokens)
+        self.classify(&tokens, step)
     }
 
     /// How many of the first blocks are those of the plain backbone, with
     /// nothing trained before or inside them; `None` where the method changes
-    /// the embedding or the tokens themselves, or the head looks at all blocks.
+    /// the embedding or the tokens themselves, the head looks at all blocks, or
+    /// padding is masked.
     pub fn shared_blocks(&self) -> Option<usize> {
-        if self.head.needs_layers() {
+        if self.head.needs_layers() || self.mask_padding {
             return None;
         }
         self.untouched_blocks()

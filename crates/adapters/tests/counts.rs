@@ -79,40 +79,72 @@ fn single_adapters_have_the_published_counts() {
     }
 }
 
+/// N; Dense, and Soft with P = 1, 2, 4, as Pfeiffer; the same as Houlsby.
+const MIXTURES: [(i64, [u64; 4], [u64; 4]); 7] = [
+    (
+        2,
+        [276_648, 276_624, 295_056, 331_920],
+        [553_296, 553_248, 590_112, 663_840],
+    ),
+    (
+        3,
+        [405_756, 405_720, 433_368, 488_664],
+        [811_512, 811_440, 866_736, 977_328],
+    ),
+    (
+        5,
+        [663_972, 663_912, 709_992, 802_152],
+        [1_327_944, 1_327_824, 1_419_984, 1_604_304],
+    ),
+    (
+        7,
+        [922_188, 922_104, 986_616, 1_115_640],
+        [1_844_376, 1_844_208, 1_973_232, 2_231_280],
+    ),
+    (
+        10,
+        [1_309_512, 1_309_392, 1_401_552, 1_585_872],
+        [2_619_024, 2_618_784, 2_803_104, 3_171_744],
+    ),
+    (
+        14,
+        [1_825_944, 1_825_776, 1_954_800, 2_212_848],
+        [3_651_888, 3_651_552, 3_909_600, 4_425_696],
+    ),
+    (
+        15,
+        [1_955_052, 1_954_872, 2_093_112, 2_369_592],
+        [3_910_104, 3_909_744, 4_186_224, 4_739_184],
+    ),
+];
+
 #[test]
-fn mixtures_have_the_published_counts() {
+fn mixtures_have_the_published_counts_and_train_head_and_final_layernorm_besides() {
     let backbone = backbone();
-    // N, Dense Pfeiffer, Soft Pfeiffer P=1, Soft Pfeiffer P=2, Dense Houlsby, Soft Houlsby P=1
-    let table = [
-        (2, 276_648, 276_624, 295_056, 553_296, 553_248),
-        (7, 922_188, 922_104, 986_616, 1_844_376, 1_844_208),
-        (15, 1_955_052, 1_954_872, 2_093_112, 3_910_104, 3_909_744),
-    ];
-    let dense = |n, placement| {
-        for_twelve_blocks(
-            &backbone,
-            MethodConfig::DenseMoa(DenseMoaConfig {
-                mixture: mixture(n, placement),
-            }),
-        )
-    };
-    let soft = |n, slots, placement| {
-        let mixture = mixture(n, placement);
-        for_twelve_blocks(
-            &backbone,
-            MethodConfig::SoftMoa(SoftMoaConfig {
-                mixture,
-                slots,
-                ..SoftMoaConfig::default()
-            }),
-        )
-    };
-    for (n, dense_pf, soft_pf, soft_pf2, dense_ho, soft_ho) in table {
-        assert_eq!(dense(n, Placement::PfeifferMhsa), dense_pf);
-        assert_eq!(soft(n, 1, Placement::PfeifferMhsa), soft_pf);
-        assert_eq!(soft(n, 2, Placement::PfeifferFfn), soft_pf2);
-        assert_eq!(dense(n, Placement::Houlsby), dense_ho);
-        assert_eq!(soft(n, 1, Placement::Houlsby), soft_ho);
+    let [head, final_norm] = [50 * 768 + 50, 2 * 768];
+    for (n, pfeiffer, houlsby) in MIXTURES {
+        for (placement, expected) in [
+            (Placement::PfeifferMhsa, pfeiffer),
+            (Placement::PfeifferFfn, pfeiffer),
+            (Placement::Houlsby, houlsby),
+        ] {
+            let mixture = mixture(n, placement);
+            let dense = MethodConfig::DenseMoa(DenseMoaConfig {
+                mixture: mixture.clone(),
+            });
+            let soft = [1, 2, 4].map(|slots| {
+                MethodConfig::SoftMoa(SoftMoaConfig {
+                    mixture: mixture.clone(),
+                    slots,
+                    ..SoftMoaConfig::default()
+                })
+            });
+            for (method, expected) in std::iter::once(dense).chain(soft).zip(expected) {
+                let counts = count(&backbone, method, 50);
+                assert_eq!(counts.paper * 12 / BLOCKS, expected);
+                assert_eq!(counts.all, counts.paper + head + final_norm);
+            }
+        }
     }
 }
 

@@ -227,6 +227,7 @@ fn every_head_is_saved_and_loaded_to_the_bit() {
             pooling: Pooling::All,
             head,
             first_block: 0,
+            mask_padding: false,
             labels: ["a", "b", "c", "d", "e"].map(str::to_owned).to_vec(),
             features: serde_json::json!({}),
         };

@@ -65,6 +65,7 @@ fn description(method: &MethodConfig, backbone: &Checkpoint) -> AdapterDescripti
         pooling: Pooling::All,
         head: Head::Linear,
         first_block: 0,
+        mask_padding: false,
         labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
         features: serde_json::json!({}),
     }

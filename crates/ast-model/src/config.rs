@@ -57,8 +57,8 @@ impl Grid {
     }
 }
 
-/// Class and distillation token stand before the patches.
-pub(crate) const SPECIAL_TOKENS: i64 = 2;
+/// Class and distillation token: they stand in front of the patches.
+pub const SPECIAL_TOKENS: i64 = 2;
 
 impl AstConfig {
     /// AST-Base, the shape of `MIT/ast-finetuned-audioset-10-10-0.4593`.

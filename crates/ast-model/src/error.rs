@@ -126,6 +126,12 @@ pub enum AstError {
         /// Shape found.
         found: Vec<i64>,
     },
+    /// Features that are no batch of clips.
+    #[error("features have the shape {found:?}; pass [B, T, F] with at least one frame")]
+    Rank {
+        /// Shape found.
+        found: Vec<i64>,
+    },
     /// An attached module failed.
     #[error("block {block}: {source}")]
     Extension {

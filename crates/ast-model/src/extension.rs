@@ -25,6 +25,7 @@ pub struct Step {
     watched: bool,
     shown: RefCell<Vec<Box<dyn Any>>>,
     pass: Cell<Pass>,
+    patch_mask: RefCell<Option<Tensor>>,
 }
 
 /// Which of the two forward passes of activation checkpointing this is.
@@ -101,6 +102,30 @@ impl Step {
     /// checkpointing). Statistics of batches have been counted then.
     pub fn recomputing(&self) -> bool {
         self.pass.get() == Pass::Second
+    }
+
+    /// Says which patches of this pass begin within the sound of their clips
+    /// (see [`padding::patch_mask`](crate::padding::patch_mask)), for whoever
+    /// wants to leave out the others. The backbone itself does not look at it.
+    ///
+    /// # Shapes
+    /// `mask` [B, F'·T']
+    pub fn set_patch_mask(&self, mask: Tensor) {
+        *self.patch_mask.borrow_mut() = Some(mask);
+    }
+
+    /// The tokens that are no padding, where that was said: 1 for the tokens in
+    /// front of the patches, whatever a method has added there, then the mask
+    /// of the patches.
+    ///
+    /// # Shapes
+    /// `x` [B, L, any] with the patches at its end → [B, L], bool
+    pub fn token_mask(&self, x: &Tensor) -> Option<Tensor> {
+        let mask = self.patch_mask.borrow();
+        let mask = mask.as_ref()?;
+        let (clips, patches) = (mask.size()[0], mask.size()[1]);
+        let in_front = Tensor::ones([clips, x.size()[1] - patches], (mask.kind(), mask.device()));
+        Some(Tensor::cat(&[in_front, mask.shallow_clone()], 1))
     }
 
     pub(crate) fn enter(&self, pass: Pass) -> InPass<'_> {
@@ -202,6 +227,11 @@ pub struct Branch {
 }
 
 /// Modules attached to a backbone. All defaults are the plain AST.
+///
+/// # Errors
+/// A hook that cannot do its work says why; the pass ends with that error
+/// (`AstError::Extension`). A result of another shape than the one stated ends
+/// it too.
 pub trait Extension {
     /// The patches as the patch convolution gives them, before positions and
     /// special tokens join them and before any is dropped.
@@ -229,6 +259,9 @@ pub trait Extension {
     }
 
     /// The attention sub-layer: receives n₁ and Attn, returns what is added to x.
+    ///
+    /// # Shapes
+    /// `n1` [B, L, D] → [`Branch::output`] [B, L, D]
     fn around_attention(
         &self,
         _context: &Context,
@@ -244,6 +277,9 @@ pub trait Extension {
     /// The feed-forward sub-layer: receives n₂, FFN and what
     /// [`around_attention`](Self::around_attention) carried over; returns what
     /// is added to x̂.
+    ///
+    /// # Shapes
+    /// `n2` and `carry` [B, L, D] → [B, L, D]
     fn around_ffn(
         &self,
         _context: &Context,

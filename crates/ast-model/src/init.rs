@@ -19,12 +19,18 @@ pub fn generator(seed: u64, name: &str) -> ChaCha8Rng {
 }
 
 /// Values from N(0, σ²), f32 on the CPU.
+///
+/// # Shapes
+/// any `shape` without negative numbers → a tensor of that shape
 pub fn normal(seed: u64, name: &str, shape: &[i64], sigma: f64) -> Tensor {
     let mut generator = generator(seed, name);
     filled(shape, || sigma * standard_normal(&mut generator))
 }
 
 /// Values from U(−bound, bound), f32 on the CPU.
+///
+/// # Shapes
+/// any `shape` without negative numbers → a tensor of that shape
 pub fn uniform(seed: u64, name: &str, shape: &[i64], bound: f64) -> Tensor {
     let mut generator = generator(seed, name);
     filled(shape, || bound * (2.0 * generator.random::<f64>() - 1.0))

@@ -46,6 +46,7 @@ pub mod import;
 pub mod init;
 mod linear;
 mod model;
+pub mod padding;
 mod patchout;
 mod pooling;
 mod positions;
@@ -58,7 +59,7 @@ pub mod tensor_file;
 pub use checkpoint::{
     Checkpoint, Classifier, ConfigSource, LoadOptions, LoadReport, PreprocessorConfig, Resized,
 };
-pub use config::{AstConfig, Grid};
+pub use config::{AstConfig, Grid, SPECIAL_TOKENS};
 pub use error::AstError;
 pub use extension::{
     Branch, Context, Extension, HookError, NoExtension, Projection, Step, SubLayer,

@@ -92,6 +92,9 @@ impl AstModel {
 
     /// [`forward`](Self::forward) of the plain AST in evaluation.
     ///
+    /// # Shapes
+    /// `features` [B, T, F] → [B, L, D]
+    ///
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn forward_plain(&self, features: &Tensor) -> Result<Tensor, AstError> {
@@ -101,6 +104,9 @@ impl AstModel {
     /// Every hidden state of the plain AST: the embedding, then the output of
     /// each block. [`final_layernorm`](Self::final_layernorm) of the last one
     /// is what [`forward_plain`](Self::forward_plain) returns.
+    ///
+    /// # Shapes
+    /// `features` [B, T, F] → one [B, L, D] more than there are blocks
     ///
     /// # Errors
     /// As [`forward`](Self::forward).
@@ -123,7 +129,10 @@ impl AstModel {
         self.layernorm.forward(x)
     }
 
-    /// Factor w and summand b of the final LayerNorm, each [D].
+    /// Factor w and summand b of the final LayerNorm.
+    ///
+    /// # Shapes
+    /// two tensors `[D]`
     pub fn final_layernorm_affine(&self) -> [&Tensor; 2] {
         [&self.layernorm.weight, &self.layernorm.bias]
     }

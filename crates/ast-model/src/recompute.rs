@@ -33,6 +33,9 @@ impl AstModel {
     /// Compute the loss from [`Recomputed::tokens`] and give it to
     /// [`Recomputed::backward`].
     ///
+    /// # Shapes
+    /// `features` [B, T, F] → tokens [B, L, D]
+    ///
     /// # Errors
     /// As [`forward`](Self::forward).
     pub fn forward_recomputed<'a>(

@@ -71,8 +71,15 @@ fn bf16_stays_within_two_percent_of_f32() {
     };
     let model = AstModel::bind(&checkpoint, &options).unwrap();
     let last = model.forward_plain(&io["input"]).unwrap();
-    let error = (&last - &io["last_hidden_state"]).norm() / io["last_hidden_state"].norm();
-    assert!(error.double_value(&[]) < 2e-2);
+    let relative = |found: &Tensor, expected: &Tensor| {
+        ((found - expected).norm() / expected.norm()).double_value(&[])
+    };
+    assert!(relative(&last, &io["last_hidden_state"]) < 2e-2);
+    let classifier = checkpoint.classifier().expect("the fixture has one");
+    let logits = classifier.forward(&Pooling::ClsDist.pool(&last)).unwrap();
+    let error = relative(&logits, &io["logits"]);
+    assert!(error < 2e-2, "logits: {error}");
+    assert!(error > 0.0, "these are the products of f32");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use ast_model::{
     AstConfig, AstModel, BindOptions, Checkpoint, Context, Extension, HookError, Pooling,
     Precision, Projection, Step, init,
 };
-use tch::{Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 fn config() -> AstConfig {
     AstConfig {
@@ -123,6 +123,42 @@ fn a_shift_of_any_map_is_a_shift_of_its_bias() {
         assert_eq!(*shift.seen.borrow(), expected, "{map:?}");
         let [hooked, moved] = both(&Shift::new(Some(map)), Precision::Bf16);
         assert!(largest(&hooked, &moved) < 0.1, "{map:?}");
+    }
+}
+
+/// Gives one projection in f32 in a model whose others are bf16.
+struct InF32(Projection);
+
+impl Extension for InF32 {
+    fn changes(&self, projection: Projection) -> bool {
+        projection == self.0
+    }
+
+    fn project(
+        &self,
+        _context: &Context,
+        _projection: Projection,
+        _input: &Tensor,
+        output: Tensor,
+    ) -> Result<Tensor, HookError> {
+        Ok(output.to_kind(Kind::Float))
+    }
+}
+
+#[test]
+fn attention_takes_projections_of_two_kinds() {
+    let checkpoint = Checkpoint::random(&config(), 1).unwrap();
+    let options = BindOptions {
+        precision: Precision::Bf16,
+        ..BindOptions::frozen()
+    };
+    let model = AstModel::bind(&checkpoint, &options).unwrap();
+    let plain = model.forward_plain(&features()).unwrap();
+    for map in [Projection::Query, Projection::Key, Projection::Value] {
+        let step = Step::evaluation();
+        let mixed = model.forward(&features(), &InF32(map), &step).unwrap();
+        assert_eq!(mixed.kind(), Kind::Float);
+        assert!(largest(&mixed, &plain) < 0.05, "{map:?}");
     }
 }
 

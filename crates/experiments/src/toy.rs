@@ -1,7 +1,7 @@
 //! A model and clips small enough for unit tests.
 
 use adapters::{AdaptOptions, AdaptedModel, Bottleneck, ConformerExpert, Expert, MethodConfig};
-use ast_model::{AstConfig, Checkpoint};
+use ast_model::{AstConfig, Checkpoint, Precision};
 use tch::Device;
 
 use crate::clips::Clips;
@@ -16,6 +16,11 @@ pub const CONFORMER: &str = "conformer";
 /// methods of the registry there are [`CONFORMER`] and `late`, an adapter in
 /// the second of two blocks.
 pub fn model(name: &str, classes: usize) -> AdaptedModel {
+    in_precision(name, classes, Precision::F32)
+}
+
+/// [`model`] with frozen matrices of this precision.
+pub fn in_precision(name: &str, classes: usize, precision: Precision) -> AdaptedModel {
     let late = name == "late";
     let adapter = late || name == CONFORMER;
     let mut method = MethodConfig::named(if adapter { "adapter" } else { name }).unwrap();
@@ -34,16 +39,21 @@ pub fn model(name: &str, classes: usize) -> AdaptedModel {
         MethodConfig::SparseMoa(config) => config.mixture.bottleneck = bottleneck,
         _ => {}
     }
-    on_blocks(if late { 2 } else { 1 }, &method, classes)
+    on_blocks(if late { 2 } else { 1 }, &method, classes, precision)
 }
 
 /// One block with a method that is given with its settings.
 pub fn with_method(method: &MethodConfig, classes: usize) -> AdaptedModel {
-    on_blocks(1, method, classes)
+    on_blocks(1, method, classes, Precision::F32)
 }
 
 /// The method in the last of `blocks` blocks.
-fn on_blocks(blocks: usize, method: &MethodConfig, classes: usize) -> AdaptedModel {
+fn on_blocks(
+    blocks: usize,
+    method: &MethodConfig,
+    classes: usize,
+    precision: Precision,
+) -> AdaptedModel {
     let shape = AstConfig {
         hidden_size: 32,
         num_hidden_layers: blocks,
@@ -57,6 +67,7 @@ fn on_blocks(blocks: usize, method: &MethodConfig, classes: usize) -> AdaptedMod
     let backbone = Checkpoint::random(&shape, 7).unwrap();
     let options = AdaptOptions {
         first_block: blocks - 1,
+        precision,
         ..AdaptOptions::new(classes as i64)
     };
     AdaptedModel::new(&backbone, method, &options).unwrap()

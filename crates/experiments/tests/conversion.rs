@@ -61,6 +61,7 @@ impl Folders {
             pooling: options.pooling,
             head: options.head,
             first_block: 0,
+            mask_padding: false,
             labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
             features: json!({}),
         };

@@ -143,11 +143,13 @@ impl ExpertBank {
         Ok(y.view([b, l, d]).to_kind(x.kind()))
     }
 
-    /// Routes `x` [B, L, D] through the bank as the dispatcher says. Where it
-    /// has gates, that is the fused form, or, where each token chose K of very
-    /// many or very wide experts, moving the chosen tokens to their experts and
-    /// back. Both give the same result; which one runs depends on N, R and K
-    /// only.
+    /// Routes `x` through the bank as the dispatcher says. Where it has gates,
+    /// that is the fused form, or, where each token chose K of very many or
+    /// very wide experts, moving the chosen tokens to their experts and back.
+    /// Both give the same result; which one runs depends on N, R and K only.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D] → [B, L, D]
     ///
     /// # Errors
     /// When the shapes, kinds or devices do not fit together.

@@ -1,8 +1,10 @@
 //! Dense routing: every expert sees every token, weighted by a softmax.
 
+use crate::check::named;
 use crate::gated::GatedDispatcher;
 use crate::logits::{check_logits, router_logits};
 use crate::losses::{importance, load_balance, z};
+use crate::mask::{TokenMask, masked};
 use crate::metrics::sum_per_clip;
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing};
 use tch::{Kind, Tensor};
@@ -18,7 +20,10 @@ pub struct DenseRouter {
 }
 
 impl DenseRouter {
-    /// The gates [B, L, N] for the tokens `x` [B, L, D].
+    /// The gates for the tokens `x`.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D] → [B, L, N]
     ///
     /// # Errors
     /// When `x`, `weight` and `bias` do not fit together.
@@ -39,6 +44,7 @@ impl Router for DenseRouter {
 
     fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
         check_logits(logits, &self.bias)?;
+        let mask = TokenMask::of(&want, named("the logits", logits))?;
         let gates = logits.softmax(-1, None::<Kind>);
         let losses = want.losses.then(|| {
             let whole = gates.reshape([1, -1, self.bias.size()[0]]);
@@ -49,6 +55,7 @@ impl Router for DenseRouter {
                 ..AuxiliaryLosses::default()
             }
         });
+        let gates = masked(gates, mask.as_ref());
         let metrics = want
             .metrics
             .then(|| RouterMetrics::from_clips(sum_per_clip(&gates)));

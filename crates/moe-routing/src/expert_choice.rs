@@ -1,9 +1,11 @@
 //! Expert-choice routing: each expert picks its best tokens (Zhou et al. 2022,
 //! arXiv 2202.09368).
 
+use crate::check::named;
 use crate::gated::GatedDispatcher;
 use crate::logits::{check_logits, router_logits};
 use crate::losses::z;
+use crate::mask::{TokenMask, masked};
 use crate::metrics::{shares, sum_per_clip};
 use crate::sparse::{Group, rounded_up};
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError};
@@ -70,17 +72,19 @@ pub struct ExpertChoiceRouter {
 }
 
 impl ExpertChoiceRouter {
-    /// The gates [B, L, N] for the tokens `x` [B, L, D]: P where the expert
-    /// took the token, else 0.
+    /// The gates for the tokens `x`: P where the expert took the token, else 0.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D] → [B, L, N]
     ///
     /// # Errors
     /// When `x`, `weight`, `bias` and the configuration do not fit together.
     pub fn gates(&self, x: &Tensor) -> Result<Tensor> {
         let logits = router_logits(x, &self.weight, &self.bias)?;
-        self.gates_of(&logits)
+        self.gates_of(&logits, None)
     }
 
-    fn gates_of(&self, logits: &Tensor) -> Result<Tensor> {
+    fn gates_of(&self, logits: &Tensor, mask: Option<&TokenMask>) -> Result<Tensor> {
         self.config.validate()?;
         let size = logits.size();
         let (b, l, n) = (size[0], size[1], size[2]);
@@ -88,9 +92,13 @@ impl ExpertChoiceRouter {
             Group::Batch => (1, b * l),
             Group::Sample => (b, l),
         };
-        let probabilities = logits.softmax(-1, None::<Kind>).view([groups, tokens, n]);
+        let probabilities = masked(logits.softmax(-1, None::<Kind>), mask);
+        let ranked = probabilities.detach();
+        let ranked = mask.map_or(ranked.shallow_clone(), |mask| mask.last(&ranked));
+        let grouped = |t: Tensor| t.view([groups, tokens, n]);
+        let (probabilities, ranked) = (grouped(probabilities), grouped(ranked));
         // A stable sort: among equal probabilities the earlier token comes first.
-        let (_, order) = probabilities.detach().sort_stable(true, 1, true);
+        let (_, order) = ranked.sort_stable(true, 1, true);
         let taken = order.narrow(1, 0, self.config.capacity(tokens, n));
         let mask = probabilities
             .zeros_like()
@@ -112,7 +120,8 @@ impl Router for ExpertChoiceRouter {
 
     fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
         check_logits(logits, &self.bias)?;
-        let gates = self.gates_of(logits)?;
+        let mask = TokenMask::of(&want, named("the logits", logits))?;
+        let gates = self.gates_of(logits, mask.as_ref())?;
         let losses = want.losses.then(|| AuxiliaryLosses {
             z: Some(z(logits)),
             ..AuxiliaryLosses::default()

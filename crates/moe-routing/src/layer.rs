@@ -27,7 +27,10 @@ pub struct MoaOutput {
 }
 
 impl MoaLayer {
-    /// Routes the tokens `x` [B, L, D] through the experts.
+    /// Routes the tokens `x` through the experts.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D] → [`MoaOutput::y`] [B, L, D]
     ///
     /// # Errors
     /// When `x`, the router and the bank do not fit together.

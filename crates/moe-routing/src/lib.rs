@@ -53,6 +53,7 @@ mod inner;
 mod layer;
 mod logits;
 mod losses;
+mod mask;
 mod metrics;
 mod relu;
 mod routing;

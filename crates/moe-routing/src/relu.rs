@@ -4,6 +4,7 @@
 use crate::check::named;
 use crate::gated::GatedDispatcher;
 use crate::logits::{check_logits, router_logits};
+use crate::mask::{TokenMask, masked};
 use crate::metrics::shares;
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError};
 use serde::{Deserialize, Serialize};
@@ -89,7 +90,10 @@ pub struct ReluRouter {
 }
 
 impl ReluRouter {
-    /// The gates [B, L, N] for the tokens `x` [B, L, D].
+    /// The gates for the tokens `x`.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D] → [B, L, N]
     ///
     /// # Errors
     /// When `x`, `weight` and `bias` do not fit together.
@@ -147,6 +151,7 @@ impl Router for ReluRouter {
 
     fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
         check_logits(logits, &self.bias)?;
+        let mask = TokenMask::of(&want, named("the logits", logits))?;
         let gates = logits.relu();
         self.config.validate(self.weight.size()[0])?;
         self.check_state()?;
@@ -157,6 +162,7 @@ impl Router for ReluRouter {
             sparsity: Some(self.sparsity(&gates)),
             ..AuxiliaryLosses::default()
         });
+        let gates = masked(gates, mask.as_ref());
         let metrics = want.metrics.then(|| {
             let active = gates.detach().gt(0).to_kind(gates.kind());
             RouterMetrics::of_active(&gates, &active)

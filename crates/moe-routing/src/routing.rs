@@ -18,6 +18,11 @@ pub struct RouteOptions<'a> {
     /// Training mode: noise of the router, dropout and batch statistics of the
     /// experts. `None` is evaluation. The default.
     pub train: Option<Train<'a>>,
+    /// Tokens that take part [B, L], any number but 0 for yes. The others
+    /// (padded frames, for example) fill no slot, take no expert's place, get
+    /// no output and count in no expert's share; rates, extremes and losses
+    /// count them. All tokens when left out.
+    pub mask: Option<&'a Tensor>,
 }
 
 /// The decision for one batch of tokens.

@@ -2,6 +2,7 @@
 //! token a convex combination of all slot outputs (Soft MoE; Soft-MoA).
 
 use crate::check::{compute_kind, named};
+use crate::mask::{TokenMask, masked};
 use crate::metrics::{extremes, sum_per_clip};
 use crate::{
     Dispatcher, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError, Train,
@@ -67,7 +68,10 @@ pub struct SoftWeights {
 }
 
 impl SoftRouter {
-    /// The mixing weights for the tokens `x` [B, L, D], in evaluation.
+    /// The mixing weights for the tokens `x`, in evaluation.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D] → three tensors [B, L, N, P]
     ///
     /// # Errors
     /// When `x`, `phi` and `scale` do not fit together.
@@ -75,7 +79,7 @@ impl SoftRouter {
         let operands = self.operands(x, None)?;
         let [b, l, n, p] = operands.axes;
         let logits = operands.logits();
-        let mix = operands.mix(&logits);
+        let mix = operands.mix(&logits, None);
         let shape = [b, l, n, p];
         Ok(SoftWeights {
             logits: logits.view(shape),
@@ -166,9 +170,10 @@ impl Router for SoftRouter {
     fn route(&self, x: &Tensor, want: RouteOptions) -> Result<Routing> {
         let operands = self.operands(x, want.train)?;
         let axes = operands.axes;
+        let mask = TokenMask::of(&want, named("x", x))?;
         let mix = match (&operands.inverse, want.slots) {
-            (None, true) => operands.mix_and_fill()?,
-            _ => operands.mix(&operands.logits()),
+            (None, true) if mask.is_none() => operands.mix_and_fill()?,
+            _ => operands.mix(&operands.logits(), mask.as_ref()),
         };
         let shares = want.metrics.then(|| mix.shares(axes));
         let metrics = shares.as_ref().map(|shares| mix.metrics(shares));
@@ -226,10 +231,12 @@ impl Operands {
         }
     }
 
-    fn mix(&self, logits: &Tensor) -> Mix {
+    fn mix(&self, logits: &Tensor, mask: Option<&TokenMask>) -> Mix {
+        let by_slot = logits.transpose(1, 2);
+        let by_slot = mask.map_or(by_slot.shallow_clone(), |mask| mask.exclude(&by_slot));
         Mix {
-            dispatch: logits.transpose(1, 2).softmax(-1, None::<Kind>),
-            combine: logits.softmax(-1, None::<Kind>),
+            dispatch: by_slot.softmax(-1, None::<Kind>),
+            combine: masked(logits.softmax(-1, None::<Kind>), mask),
             filled: None,
         }
     }

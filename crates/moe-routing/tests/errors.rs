@@ -16,6 +16,7 @@ const ALL: RouteOptions = RouteOptions {
     losses: true,
     slots: false,
     train: None,
+    mask: None,
 };
 
 fn f32_noise(shape: &[i64]) -> Tensor {

@@ -15,6 +15,7 @@ const ALL: RouteOptions = RouteOptions {
     losses: true,
     slots: false,
     train: None,
+    mask: None,
 };
 
 fn x() -> Tensor {

@@ -17,6 +17,7 @@ const WANT: RouteOptions = RouteOptions {
     losses: true,
     slots: false,
     train: None,
+    mask: None,
 };
 const TRAINING: RouteOptions = RouteOptions {
     train: Some(common::TRAIN),

@@ -18,6 +18,7 @@ const ALL: RouteOptions = RouteOptions {
     losses: true,
     slots: false,
     train: None,
+    mask: None,
 };
 const NORMS: [RouterNorm; 3] = [RouterNorm::Off, RouterNorm::Coded, RouterNorm::SoftMoe];
 

@@ -20,6 +20,7 @@ const ALL: RouteOptions = RouteOptions {
     losses: true,
     slots: false,
     train: None,
+    mask: None,
 };
 const TRAINING: RouteOptions = RouteOptions {
     train: Some(TRAIN),
@@ -174,6 +175,38 @@ fn noise_and_jitter_act_in_training_only() {
     }
     let jitter = |epsilon| probabilities(Exploration::Jitter(epsilon), TRAINING);
     assert!(scalar(&(jitter(1e-6) - &plain).abs().max()) < 1e-5);
+}
+
+/// λ stays a number after any time on the wrong side of the target, and comes
+/// back: neither 0 nor infinity can be multiplied away from.
+#[test]
+fn the_penalty_of_relu_routing_survives_a_thousand_steps_on_one_side() {
+    let mut router = relu(4, 6, 1.0);
+    for kept in [&mut router.penalty, &mut router.activity] {
+        *kept = kept.to_kind(Kind::Float);
+    }
+    let x = noise(&[2, 5, 6], 1.0);
+    for (bias, far, back) in [(-100.0, 1e-20, 100.0), (100.0, 1e10, -100.0)] {
+        router.bias = Tensor::full([4], bias, (F64, tch::Device::Cpu));
+        for _ in 0..1000 {
+            router.route(&x, STEP).expect("fitting shapes");
+        }
+        let reached = scalar(&router.penalty);
+        assert!((reached / far - 1.0).abs() < 1e-3, "{reached}");
+        router.bias = Tensor::full([4], back, (F64, tch::Device::Cpu));
+        for _ in 0..20 {
+            router.route(&x, STEP).expect("fitting shapes");
+        }
+        let returned = scalar(&router.penalty) / reached;
+        assert!(
+            if back > 0.0 {
+                returned > 10.0
+            } else {
+                returned < 0.1
+            },
+            "{returned}"
+        );
+    }
 }
 
 #[test]

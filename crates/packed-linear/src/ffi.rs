@@ -29,10 +29,16 @@ unsafe extern "C" {
         bias: *const C_tensor,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
-    fn packed_linear_gelu(
+    fn packed_linear_product(
         x: *const C_tensor,
         packed: *const C_tensor,
         bias: *const C_tensor,
+        gelu: c_int,
+        out: *mut *mut C_tensor,
+    ) -> *mut c_char;
+    fn packed_linear_transpose(
+        packed: *const C_tensor,
+        rows: i64,
         out: *mut *mut C_tensor,
     ) -> *mut c_char;
     fn packed_linear_free(message: *mut c_char);
@@ -60,14 +66,23 @@ pub(crate) fn forward(
     take(|out| unsafe { packed_linear_forward(x.as_ptr(), packed, transposed, bias, out) })
 }
 
-pub(crate) fn gelu(
+/// Without gradients; followed by the exact GELU if asked for.
+pub(crate) fn product(
     x: &Tensor,
     packed: &Tensor,
     bias: Option<&Tensor>,
+    gelu: bool,
 ) -> Result<Tensor, PackError> {
     let bias = bias.map_or(null(), Tensor::as_ptr);
+    let gelu = c_int::from(gelu);
     // SAFETY: see the top of this file; the C++ side accepts a null bias.
-    take(|out| unsafe { packed_linear_gelu(x.as_ptr(), packed.as_ptr(), bias, out) })
+    take(|out| unsafe { packed_linear_product(x.as_ptr(), packed.as_ptr(), bias, gelu, out) })
+}
+
+/// Wᵀ packed for products with about `rows` rows, from W packed.
+pub(crate) fn transpose(packed: &Tensor, rows: i64) -> Result<Tensor, PackError> {
+    // SAFETY: see the top of this file.
+    take(|out| unsafe { packed_linear_transpose(packed.as_ptr(), rows, out) })
 }
 
 /// Calls a function that either fills `out` or returns a message.

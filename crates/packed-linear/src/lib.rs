@@ -29,7 +29,7 @@
 
 mod ffi;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, OnceLock};
 
 use tch::{Device, Kind, Tensor};
 use thiserror::Error;
@@ -85,12 +85,17 @@ fn tried() -> Result<(), PackError> {
 }
 
 /// A frozen matrix and bias, in bf16, in oneDNN's layout.
+///
+/// The transposed matrix, which only gradients need, is packed when the first
+/// one is recorded: a model that is only evaluated never holds it.
 #[derive(Debug)]
 pub struct PackedLinear {
     packed: Tensor,
-    transposed: Tensor,
+    /// Shared by all clones.
+    transposed: Arc<Mutex<Option<Tensor>>>,
     bias: Option<Tensor>,
     input: i64,
+    rows: i64,
 }
 
 impl PackedLinear {
@@ -99,13 +104,14 @@ impl PackedLinear {
     pub fn shallow_clone(&self) -> Self {
         PackedLinear {
             packed: self.packed.shallow_clone(),
-            transposed: self.transposed.shallow_clone(),
+            transposed: Arc::clone(&self.transposed),
             bias: self.bias.as_ref().map(Tensor::shallow_clone),
             input: self.input,
+            rows: self.rows,
         }
     }
 
-    /// Packs W and Wᵀ; the arguments are copied and cast to bf16.
+    /// Packs W; the arguments are copied and cast to bf16.
     ///
     /// `rows` is the number of rows (tokens of a batch) the layout shall be
     /// best for; any other number works too.
@@ -129,12 +135,12 @@ impl PackedLinear {
         }
         tch::no_grad(|| {
             let narrow = weight.detach().to_kind(Kind::BFloat16).contiguous();
-            let transposed = narrow.transpose(0, 1).contiguous();
             Ok(PackedLinear {
                 packed: ffi::reorder(&narrow, rows)?,
-                transposed: ffi::reorder(&transposed, rows)?,
+                transposed: Arc::default(),
                 bias: bias.map(|b| b.detach().to_kind(Kind::BFloat16).contiguous()),
                 input: shape[1],
+                rows,
             })
         })
     }
@@ -148,7 +154,22 @@ impl PackedLinear {
     /// An input of another width or kind.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, PackError> {
         let x = self.checked(x)?;
-        ffi::forward(&x, &self.packed, &self.transposed, self.bias.as_ref())
+        if !x.requires_grad() {
+            return ffi::product(&x, &self.packed, self.bias.as_ref(), false);
+        }
+        ffi::forward(&x, &self.packed, &self.transposed()?, self.bias.as_ref())
+    }
+
+    /// Wᵀ packed, made when first asked for.
+    fn transposed(&self) -> Result<Tensor, PackError> {
+        // A panic elsewhere leaves either nothing or a whole matrix.
+        let mut kept = self.transposed.lock().unwrap_or_else(|it| it.into_inner());
+        if let Some(transposed) = kept.as_ref() {
+            return Ok(transposed.shallow_clone());
+        }
+        let transposed = ffi::transpose(&self.packed, self.rows)?;
+        *kept = Some(transposed.shallow_clone());
+        Ok(transposed)
     }
 
     /// GELU(x Wᵀ + b), exact form, in one pass over the result; without
@@ -161,7 +182,7 @@ impl PackedLinear {
     /// As [`forward`](Self::forward).
     pub fn forward_gelu(&self, x: &Tensor) -> Result<Tensor, PackError> {
         let x = self.checked(x)?;
-        ffi::gelu(&x, &self.packed, self.bias.as_ref())
+        ffi::product(&x, &self.packed, self.bias.as_ref(), true)
     }
 
     fn checked(&self, x: &Tensor) -> Result<Tensor, PackError> {
@@ -173,5 +194,28 @@ impl PackedLinear {
             return Err(PackError::Input { found, kind, width });
         }
         Ok(x.contiguous())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_transposed_matrix_is_packed_once_and_for_gradients_only() {
+        if !supported() {
+            eprintln!("skipped: no packed products here");
+            return;
+        }
+        let ones = Tensor::ones([24, 16], (Kind::BFloat16, Device::Cpu));
+        let linear = PackedLinear::pack(&ones, None, 8).unwrap();
+        let clone = linear.shallow_clone();
+        let x = Tensor::ones([8, 16], (Kind::BFloat16, Device::Cpu));
+        let _ = linear.forward(&x).unwrap();
+        let _ = linear.forward_gelu(&x).unwrap();
+        assert!(linear.transposed.lock().unwrap().is_none());
+        let x = x.set_requires_grad(true);
+        let _ = linear.forward(&x).unwrap();
+        assert!(clone.transposed.lock().unwrap().is_some());
     }
 }

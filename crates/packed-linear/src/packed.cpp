@@ -112,10 +112,20 @@ char *packed_linear_forward(const Tensor *x, const Tensor *packed, const Tensor 
   });
 }
 
-char *packed_linear_gelu(const Tensor *x, const Tensor *packed, const Tensor *bias, Tensor **out) {
+// Without gradients.
+char *packed_linear_product(const Tensor *x, const Tensor *packed, const Tensor *bias, int gelu,
+                            Tensor **out) {
   return guarded([&] {
     at::NoGradGuard no_grad;
-    *out = new Tensor(product(*x, *packed, optional(bias), true));
+    *out = new Tensor(product(*x, *packed, optional(bias), gelu != 0));
+  });
+}
+
+// Wᵀ packed, from W packed.
+char *packed_linear_transpose(const Tensor *packed, int64_t rows, Tensor **out) {
+  return guarded([&] {
+    at::NoGradGuard no_grad;
+    *out = new Tensor(reorder(packed->to_dense().transpose(0, 1).contiguous(), rows));
   });
 }
 

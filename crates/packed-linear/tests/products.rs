@@ -81,6 +81,15 @@ fn nothing_is_recorded_when_no_gradient_is_wanted() {
 }
 
 #[test]
+fn supported_says_whether_a_matrix_can_be_packed_and_multiplied_with_here() {
+    let weight = values(1, &[6, 4]);
+    let product = PackedLinear::pack(&weight, None, 4)
+        .and_then(|linear| tch::no_grad(|| linear.forward(&bf16(&values(2, &[3, 4])))));
+    assert_eq!(supported(), product.is_ok(), "{product:?}");
+    assert_eq!(supported(), supported());
+}
+
+#[test]
 fn shapes_that_do_not_fit_are_errors_with_both_shapes() {
     if !supported() {
         eprintln!("skipped: this libtorch has no oneDNN");

@@ -77,7 +77,8 @@ pub struct Mixed {
 ///
 /// # Shapes
 /// `x` [B, L, D], `rows` [S, D] (one vector for every slot), `noise` [B, L, S]
-/// (added to the logits, gets no gradient)
+/// (added to the logits, gets no gradient) → combine [B, L, S], dispatch
+/// [B, S, L], slots [B, S, D]
 ///
 /// # Errors
 /// When shapes, kinds or devices do not fit together.

@@ -23,20 +23,29 @@ const PRECISIONS: [&str; 2] = ["f32", "bf16"];
 /// Largest difference of logits relative to the largest logit.
 const TOLERANCES: [f32; 2] = [1e-3, 2e-2];
 
+const NO_PYTHON: &str = "the peer's environment that this command makes is for the processor; \
+    name a Python with a CUDA build of torch 2.11, transformers, safetensors and numpy with --python";
+
 /// Measures, prints a table and writes the report.
 pub fn run(paths: &Paths, args: &PeersArgs) -> Result<()> {
     let machine = Machine::this();
     let threads = args.threads.unwrap_or(machine.cores);
     let programs = Programs {
-        python: environment::ensure(paths)?,
+        python: match &args.python {
+            Some(python) => python.clone(),
+            None if args.device == "cpu" => environment::ensure(paths)?,
+            None => return Err(CheckFailed(NO_PYTHON.to_owned()).into()),
+        },
         script: environment::sources(paths).join("step.py"),
         ours: program::build(&paths.root, &program::AS_FOR_TESTS, "peer-step")?,
         threads,
+        device: args.device.clone(),
     };
     let mut report = StepReport {
         machine,
         versions: Value::Null,
         threads,
+        device: args.device.clone(),
         rounds: args.rounds,
         seconds_per_turn: args.seconds,
         product_rates: Vec::new(),
@@ -44,6 +53,9 @@ pub fn run(paths: &Paths, args: &PeersArgs) -> Result<()> {
     };
     for size in SIZES {
         let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
+        // Random weights are made and written by a process that ends before
+        // anything is measured: their memory is nobody's peak.
+        drop(programs.ours(folder.path(), size, PRECISIONS[0])?);
         for mode in MODES {
             // A process of its own for each, so that peaks of memory are its own.
             measure(&programs, folder.path(), size, mode, args, &mut report)?;
@@ -62,6 +74,7 @@ struct Programs {
     script: std::path::PathBuf,
     ours: std::path::PathBuf,
     threads: usize,
+    device: String,
 }
 
 impl Programs {
@@ -69,7 +82,7 @@ impl Programs {
         let mut command = Command::new(&self.ours);
         command.arg(folder);
         command.args([frames, batch].map(|number| number.to_string()));
-        command.args([&self.threads.to_string(), precision]);
+        command.args([&self.threads.to_string(), precision, &self.device]);
         Worker::start(precision, self.threads, &mut command)
     }
 
@@ -77,7 +90,7 @@ impl Programs {
         let mut command = Command::new(&self.python);
         command.arg(&self.script).arg(folder);
         command.args([frames, batch].map(|number| number.to_string()));
-        command.arg(self.threads.to_string());
+        command.args([&self.threads.to_string(), &self.device]);
         Worker::start("step.py", self.threads, &mut command)
     }
 }
@@ -91,12 +104,13 @@ fn measure(
     args: &PeersArgs,
     report: &mut StepReport,
 ) -> Result<()> {
-    // Ours first: they write the weights that all use.
     let mut ours = PRECISIONS
         .iter()
         .map(|precision| programs.ours(folder, size, precision))
         .collect::<Result<Vec<_>>>()?;
     let mut peer = programs.peer(folder, size)?;
+    // A process of its own, whose memory counts for no row.
+    let mut products = programs.ours(folder, size, PRECISIONS[0])?;
     report.versions = peer.ready.clone();
     if mode == MODES[0] {
         compare(&mut ours, &mut peer, &folder.join("values"))?;
@@ -111,7 +125,7 @@ fn measure(
         for worker in &mut ours {
             turn.push(worker.time(mode, args.seconds)?);
         }
-        let (_, rates) = ours[0].values("rates", &folder.join("values"))?;
+        let (_, rates) = products.values("rates", &folder.join("values"))?;
         report.product_rates.push(rates);
         turns.push(turn);
     }

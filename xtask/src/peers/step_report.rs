@@ -12,6 +12,8 @@ pub struct StepReport {
     pub machine: Machine,
     pub versions: Value,
     pub threads: usize,
+    /// `cpu`, `cuda` or `cuda:INDEX`.
+    pub device: String,
     pub rounds: usize,
     pub seconds_per_turn: f64,
     /// GFLOP/s of products [4720, 768] x [768, 3072] in f32 and bf16, packed,
@@ -63,11 +65,11 @@ impl StepReport {
     /// The report in Markdown.
     pub fn table(&self) -> String {
         let mut text = format!(
-            "Soft-MoA (Pfeiffer, MHSA, RR 128, N 7, P 1) on AST-Base, {} threads; median \
+            "Soft-MoA (Pfeiffer, MHSA, RR 128, N 7, P 1) on AST-Base, {}, {} threads; median \
              [least–greatest] of {} rounds in turns.\n\n\
              | frames | batch | work | program | clips/s | times the peer | peak memory | of the peer | of its product rate |\n\
              |---|---|---|---|---|---|---|---|---|\n",
-            self.threads, self.rounds
+            self.device, self.threads, self.rounds
         );
         for row in &self.rows {
             let (memory, memory_share) = self.memory(row);
@@ -105,8 +107,12 @@ impl StepReport {
         row.clips_per_second.median * row.work.gigaflop() / self.rate(index).median.max(1e-9)
     }
 
-    /// Peak memory, and as a share of the peer's on the same work.
+    /// Peak memory, and as a share of the peer's on the same work. What a
+    /// program holds of a GPU's memory is not known here.
     fn memory(&self, row: &Row) -> (String, String) {
+        if self.device != "cpu" {
+            return ("-".into(), "-".into());
+        }
         let same = |other: &&Row| other.work == row.work;
         let peer = self.rows.iter().find(same).and_then(|row| row.peak_bytes);
         match (row.peak_bytes, peer) {
@@ -164,6 +170,7 @@ mod tests {
             machine: Machine::this(),
             versions: Value::Null,
             threads: 2,
+            device: "cpu".into(),
             rounds: 1,
             seconds_per_turn: 1.0,
             product_rates: vec![vec![400.0, 2000.0]],

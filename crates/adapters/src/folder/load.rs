@@ -66,6 +66,7 @@ fn read(
         pooling: description.pooling,
         head: description.head,
         first_block: description.first_block,
+        mask_padding: description.mask_padding,
         ..options.clone()
     };
     let plan = build::plan(backbone, &description.method, &options)?;

@@ -56,6 +56,10 @@ pub struct AdapterDescription {
     /// The first block in which the method acts. In version 1 always 0.
     #[serde(default)]
     pub first_block: usize,
+    /// Whether padded frames are left out of pooling and routing. Not written
+    /// where they are not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub mask_padding: bool,
     /// Names of the C classes, in the order of the logits.
     pub labels: Vec<String>,
     /// Settings of the front end, as the program that trained wrote them.

@@ -118,12 +118,18 @@ impl HeadModule {
         matches!(self.kind, Kind::Gated(_))
     }
 
-    /// [B, L, D] → [B, C]. Not for a head that needs all layers.
-    pub fn forward(&self, tokens: &Tensor, pool: Pool) -> Result<Tensor, TchError> {
+    /// [B, L, D] → [B, C]; `mask` [B, L] as for [`Pool::pool`], `None` for heads
+    /// that need tokens. Not for a head that needs all layers.
+    pub fn forward(
+        &self,
+        tokens: &Tensor,
+        pool: Pool,
+        mask: Option<&Tensor>,
+    ) -> Result<Tensor, TchError> {
         match &self.kind {
             Kind::Attentive(query) => self.linear(&query.pool(tokens)?),
             Kind::Prototypical(prototypes) => prototypes.forward(tokens, &self.weight, &self.bias),
-            _ => self.forward_pooled(&pool.pool(tokens)),
+            _ => self.forward_pooled(&pool.pool(tokens, mask)),
         }
     }
 

@@ -89,6 +89,7 @@ pub fn merge(
     let options = AdaptOptions {
         pooling: description.pooling,
         head: description.head,
+        mask_padding: description.mask_padding,
         ..AdaptOptions::new(description.labels.len() as i64)
     };
     let probe = AdaptedModel::new(&checkpoint, &description.method, &options)?;

@@ -94,6 +94,7 @@ pub fn description(
         pooling: options.pooling,
         head: options.head,
         first_block: options.first_block,
+        mask_padding: options.mask_padding,
         labels: ["a", "b", "c"].map(str::to_owned).to_vec(),
         features: json!({}),
     }

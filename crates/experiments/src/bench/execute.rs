@@ -63,6 +63,7 @@ pub fn execute(
             head: Head::Linear,
             first_block: 0,
             patchout: config.patchout,
+            mask_padding: config.mask_padding,
         },
     )?;
     let trained = train_run(run, &model, clips, &split, folder, options, bars)?;
@@ -101,6 +102,7 @@ pub fn execute(
         pooling: Pooling::All,
         head: Head::Linear,
         first_block: 0,
+        mask_padding: config.mask_padding,
         labels: class_names.clone(),
         features: serde_json::to_value(&config.front_end)?,
     };

@@ -63,6 +63,9 @@ pub struct RunConfig {
     /// Patches dropped in training steps.
     #[serde(default, skip_serializing_if = "Patchout::is_off")]
     pub patchout: Patchout,
+    /// Whether padded frames are left out of pooling and routing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub mask_padding: bool,
     /// Seed as the profile gives it; the runs of one seed, task and fold share
     /// clips, head and order, whatever their method.
     pub seed: u64,
@@ -217,6 +220,7 @@ fn config(
         strides: backbone.strides,
         precision,
         patchout: profile.patchout,
+        mask_padding: method.mask_padding.unwrap_or_default(),
         training: TrainingConfig {
             adamw: profile.adamw.clone(),
             selection: match profile.compat {

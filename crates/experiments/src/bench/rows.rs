@@ -11,7 +11,12 @@ use serde_json::{Map, Value};
 
 /// Settings of a row that are not its method's: the rows of one table should
 /// share them unless the table is about them.
-pub(super) const SHARED: [&str; 3] = ["positions", "train_clips_per_class", "epochs"];
+pub(super) const SHARED: [&str; 4] = [
+    "positions",
+    "train_clips_per_class",
+    "epochs",
+    "mask_padding",
+];
 
 /// What the rows of a profile have where they leave it open.
 #[derive(Debug, Clone, Copy)]
@@ -39,6 +44,10 @@ pub struct MethodSpec {
     /// Passes over the training clips instead of the task's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
+    /// Whether padded frames are left out of pooling and routing (quirk Q30);
+    /// not when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_padding: Option<bool>,
 }
 
 /// A row as it is written in a profile: whole, or as another row with changes.
@@ -63,6 +72,8 @@ pub(super) struct RowText {
     train_clips_per_class: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     epochs: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mask_padding: Option<bool>,
 }
 
 impl RowText {
@@ -92,6 +103,7 @@ impl RowText {
                 .train_clips_per_class
                 .or(base.and_then(|row| row.train_clips_per_class)),
             epochs: self.epochs.or(base.and_then(|row| row.epochs)),
+            mask_padding: self.mask_padding.or(base.and_then(|row| row.mask_padding)),
         };
         for (path, value) in &self.set {
             row = row.with(path, value)?;
@@ -109,6 +121,7 @@ impl MethodSpec {
         match path {
             "positions" => row.positions = read(value).with_context(failed)?,
             "epochs" => row.epochs = read(value).with_context(failed)?,
+            "mask_padding" => row.mask_padding = read(value).with_context(failed)?,
             "learning_rate" => row.learning_rate = read(value).with_context(failed)?,
             "train_clips_per_class" => {
                 row.train_clips_per_class = read(value).with_context(failed)?;
@@ -145,6 +158,7 @@ impl MethodSpec {
         let clips = self.train_clips_per_class;
         add("train_clips_per_class", serde_json::to_value(clips)?);
         add("epochs", serde_json::to_value(self.epochs)?);
+        add("mask_padding", serde_json::to_value(self.mask_padding)?);
         Ok(settings)
     }
 

@@ -184,6 +184,9 @@ fn say_plan(plan: &Plan, out: &std::path::Path) {
         training.batch,
         training.learning_rate
     );
+    if let Some(rates) = &plan.rates {
+        eprintln!("precision  auto: {}", rates.in_words());
+    }
     eprintln!("run        {}", out.display());
 }
 

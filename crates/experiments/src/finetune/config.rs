@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use adapters::{Compat, MethodConfig};
+use adapters::{Compat, Head, MethodConfig};
 use anyhow::{Context, Result, anyhow, bail, ensure};
-use ast_model::{Positions, PrecisionChoice};
+use ast_model::{Patchout, Pooling, Positions, PrecisionChoice};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -42,6 +42,23 @@ pub struct RunConfig {
     /// What happens to the position embeddings. Default `crop`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positions: Option<Positions>,
+    /// From tokens to one vector per clip. Default `all`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// From that vector to class scores: `linear` (the default), `norm_linear`,
+    /// `attentive`, `gated_layers`, or `{ prototypical = { per_class = 3 } }`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+    /// The first block in which the method acts. Default 0, all of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_block: Option<usize>,
+    /// Whether frames that only fill short clips up are left out of pooling and
+    /// routing. Default no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask_padding: Option<bool>,
+    /// Patches dropped in training steps. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub patchout: Option<Patchout>,
     /// Frames of a clip, 100 a second; longer clips are cut. Default: enough
     /// for 95 of 100 training clips, and what the backbone takes at most.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -109,6 +126,11 @@ impl RunConfig {
         take(&mut self.blocks, over.blocks);
         take(&mut self.strides, over.strides);
         take(&mut self.positions, over.positions);
+        take(&mut self.pooling, over.pooling);
+        take(&mut self.head, over.head);
+        take(&mut self.first_block, over.first_block);
+        take(&mut self.mask_padding, over.mask_padding);
+        take(&mut self.patchout, over.patchout);
         take(&mut self.max_length, over.max_length);
         take(&mut self.precision, over.precision);
         take(&mut self.validation, over.validation);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use adapters::{Compat, MethodConfig};
 use anyhow::{Context, Result, ensure};
-use ast_model::{Checkpoint, Precision, PrecisionChoice};
+use ast_model::{Checkpoint, Precision, PrecisionChoice, ProductRates};
 use audio_frontend::PipelineConfig;
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -60,6 +60,8 @@ pub struct Plan {
     pub backbone: String,
     /// Number format of the frozen weights.
     pub precision: Precision,
+    /// What `auto` measured, where it was left to decide.
+    pub rates: Option<ProductRates>,
     /// Settings of the front end.
     pub front_end: PipelineConfig,
     /// The training.
@@ -129,7 +131,7 @@ impl Plan {
         let seed = config.seed.unwrap_or(SEED);
         let training = config.training(&usual_training(&method, split.train.len(), seed))?;
         training.validate()?;
-        let (precision, _) = config.precision.unwrap_or_default().resolve(device)?;
+        let (precision, rates) = config.precision.unwrap_or_default().resolve(device)?;
         let found = Found {
             backbone_fingerprint: checkpoint.fingerprint(),
             backbone_folder: absolute(&backbone_folder),
@@ -145,6 +147,11 @@ impl Plan {
             blocks: Some(blocks),
             strides: Some(strides),
             positions: Some(positions),
+            pooling: Some(config.pooling.unwrap_or_default()),
+            head: Some(config.head.unwrap_or_default()),
+            first_block: Some(config.first_block.unwrap_or_default()),
+            mask_padding: Some(config.mask_padding.unwrap_or_default()),
+            patchout: config.patchout,
             max_length: Some(max_length),
             precision: Some(match precision {
                 Precision::F32 => PrecisionChoice::F32,
@@ -172,6 +179,7 @@ impl Plan {
             checkpoint,
             backbone,
             precision,
+            rates,
             front_end,
             training,
             device,

@@ -3,9 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use adapters::{AdaptOptions, AdaptedModel, AdapterDescription, Compat, FORMAT_VERSION, Head};
+use adapters::{AdaptOptions, AdaptedModel, AdapterDescription, Compat, FORMAT_VERSION};
 use anyhow::{Context, Result, bail};
-use ast_model::Pooling;
 use audio_frontend::Extractor;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -92,7 +91,11 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
             seed: plan.training.seed,
             precision: plan.precision,
             device: plan.device,
-            ..AdaptOptions::new(1)
+            pooling: plan.config.pooling.unwrap_or_default(),
+            head: plan.config.head.unwrap_or_default(),
+            first_block: plan.config.first_block.unwrap_or_default(),
+            patchout: plan.config.patchout.unwrap_or_default(),
+            mask_padding: plan.config.mask_padding.unwrap_or_default(),
         },
     )?;
     let store = folder.checkpoints(2)?;
@@ -270,9 +273,10 @@ fn description(plan: &Plan) -> Result<AdapterDescription> {
             .max_length
             .map_or(config.max_length, |frames| frames as i64),
         positions: plan.config.positions.unwrap_or_default(),
-        pooling: Pooling::All,
-        head: Head::Linear,
-        first_block: 0,
+        pooling: plan.config.pooling.unwrap_or_default(),
+        head: plan.config.head.unwrap_or_default(),
+        first_block: plan.config.first_block.unwrap_or_default(),
+        mask_padding: plan.config.mask_padding.unwrap_or_default(),
         labels: plan.found.labels.clone(),
         features: serde_json::to_value(&plan.front_end)?,
     })

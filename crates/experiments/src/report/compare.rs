@@ -46,13 +46,19 @@ impl Reading {
 impl Row<'_> {
     /// What the paired comparison allows to say.
     pub fn reading(&self) -> Reading {
+        self.reading_with(self.p_holm)
+    }
+
+    /// The same with a p-value that is corrected for another number of
+    /// comparisons.
+    pub fn reading_with(&self, p_holm: Option<f64>) -> Reading {
         let Some(test) = self.against_adapter else {
             return match self.method == BASELINE {
                 true => Reading::Baseline,
                 false => Reading::NoPartner,
             };
         };
-        match self.p_holm {
+        match p_holm {
             None => Reading::Untested,
             Some(p) if p >= SIGNIFICANCE => Reading::WithinNoise,
             Some(_) if test.difference.mean > 0.0 => Reading::Higher,

@@ -1,10 +1,10 @@
 //! Validation accuracy over the epochs: one small panel per method, all on the
 //! same axes, with the other methods in grey behind it.
 
-use super::axis::{Scale, accuracy_range};
+use super::draw::axis::{Scale, accuracy_range};
+use super::draw::{Anchor, Drawing, Ink, fitted};
 use super::plots::{Styles, tick_percent};
 use super::summary::Row;
-use super::svg::{Anchor, Ink, Svg, fitted};
 use crate::record::RunRecord;
 use crate::statistics;
 
@@ -15,8 +15,8 @@ const LEFT: f64 = 46.0;
 const TOP: f64 = 66.0;
 
 /// The drawing; `None` when no run has an epoch.
-pub fn curves(rows: &[Row], title: &str, styles: &Styles) -> Option<String> {
-    let means: Vec<Vec<(f64, f64)>> = rows.iter().map(mean_curve).collect();
+pub fn curves(rows: &[&Row], title: &str, styles: &Styles) -> Option<Drawing> {
+    let means: Vec<Vec<(f64, f64)>> = rows.iter().map(|row| mean_curve(row)).collect();
     let epochs = means.iter().flatten().map(|(x, _)| *x).fold(0.0, f64::max);
     let values: Vec<f64> = rows
         .iter()
@@ -34,10 +34,10 @@ pub fn curves(rows: &[Row], title: &str, styles: &Styles) -> Option<String> {
     let total_width = (LEFT + 14.0 + width * columns as f64).max(420.0);
     let height = TOP + PANEL_HEIGHT * lines as f64 + 4.0;
     let description = format!("{title}: validation accuracy by epoch, one panel per method");
-    let mut svg = Svg::new(total_width, height, &description);
-    svg.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, total_width - 28.0));
+    let mut drawing = Drawing::new(total_width, height, &description);
+    drawing.heading((14.0, 24.0), 15.0, &fitted(title, 15.0, total_width - 28.0));
     let name = "Validation accuracy, %, by epoch";
-    svg.text((14.0, 46.0), 12.0, Ink::Soft, Anchor::Start, name);
+    drawing.text((14.0, 46.0), 12.0, Ink::Soft, Anchor::Start, name);
 
     for (i, row) in rows.iter().enumerate() {
         let (column, line) = (i % columns, i / columns);
@@ -48,13 +48,13 @@ pub fn curves(rows: &[Row], title: &str, styles: &Styles) -> Option<String> {
             y: Scale::linear(range, (top + PANEL_HEIGHT - 28.0, top + 26.0)),
             sides: (left, left + width - 20.0),
         };
-        panel.axes(&mut svg, column == 0);
+        panel.axes(&mut drawing, column == 0);
         for (_, mean) in means.iter().enumerate().filter(|(j, _)| *j != i) {
-            svg.polyline(&panel.points(mean), Ink::Axis, 1.0, 0.35);
+            drawing.polyline(&panel.points(mean), Ink::Axis, 1.0, 0.35);
         }
-        panel.draw(&mut svg, row, &means[i], styles, top);
+        panel.draw(&mut drawing, row, &means[i], styles, top);
     }
-    Some(svg.finish())
+    Some(drawing)
 }
 
 /// The axes of one panel.
@@ -70,45 +70,52 @@ impl Panel {
         curve.iter().map(point).collect()
     }
 
-    fn axes(&self, svg: &mut Svg, first: bool) {
+    fn axes(&self, drawing: &mut Drawing, first: bool) {
         let (left, right) = self.sides;
         let ticks = self.y.ticks(4);
         for &tick in &ticks {
             let y = self.y.at(tick);
-            svg.line((left, y), (right, y), Ink::Grid, 1.0);
+            drawing.line((left, y), (right, y), Ink::Grid, 1.0);
             if first {
                 let text = tick_percent(&ticks, tick);
-                svg.text((left - 8.0, y + 4.0), 11.0, Ink::Soft, Anchor::End, &text);
+                drawing.text((left - 8.0, y + 4.0), 11.0, Ink::Soft, Anchor::End, &text);
             }
         }
         let (base, _) = self.y.clamped(f64::NEG_INFINITY);
-        svg.line((left, base), (right, base), Ink::Axis, 1.0);
+        drawing.line((left, base), (right, base), Ink::Axis, 1.0);
         for tick in self.x.ticks(5) {
             // A panel of few epochs has ticks between whole ones.
             if tick.fract().abs() > 1e-6 || tick < 1.0 {
                 continue;
             }
             let at = (self.x.at(tick), base + 15.0);
-            svg.text(at, 11.0, Ink::Soft, Anchor::Middle, &format!("{tick:.0}"));
+            drawing.text(at, 11.0, Ink::Soft, Anchor::Middle, &format!("{tick:.0}"));
         }
     }
 
-    fn draw(&self, svg: &mut Svg, row: &Row, mean: &[(f64, f64)], styles: &Styles, top: f64) {
+    fn draw(
+        &self,
+        drawing: &mut Drawing,
+        row: &Row,
+        mean: &[(f64, f64)],
+        styles: &Styles,
+        top: f64,
+    ) {
         let style = styles[row.method];
         let ink = Ink::Method(style);
         for run in &row.members {
             let curve = curve(run);
-            svg.polyline(&self.points(&curve), ink, 1.0, 0.45);
+            drawing.polyline(&self.points(&curve), ink, 1.0, 0.45);
             let selected = (run.selected_epoch + 1) as f64;
             if let Some(point) = curve.iter().find(|(x, _)| *x == selected) {
-                svg.dot(self.points(&[*point])[0], 2.6, ink, 0.8);
+                drawing.dot(self.points(&[*point])[0], 2.6, ink, 0.8);
             }
         }
-        svg.polyline(&self.points(mean), ink, 2.4, 1.0);
+        drawing.polyline(&self.points(mean), ink, 2.4, 1.0);
         let (left, right) = self.sides;
-        svg.marker((left + 6.0, top + 10.0), style, 5.0, "");
+        drawing.marker((left + 6.0, top + 10.0), style, 5.0, "");
         let label = fitted(&row.label, 12.5, right - left - 18.0);
-        svg.text(
+        drawing.text(
             (left + 18.0, top + 14.5),
             12.5,
             Ink::Text,

@@ -8,30 +8,42 @@ use super::ReportContext;
 use super::files::ReportError;
 use super::remarks::environments;
 use super::summary::{TaskSummary, distinct};
-use crate::record::{Environment, RunRecord};
+use crate::record::{LayerUse, RunRecord};
+use crate::statistics;
 
-#[derive(Serialize)]
-struct Document<'a> {
-    context: &'a ReportContext,
-    environments: Vec<Environment>,
-    tasks: &'a [TaskSummary<'a>],
-    runs: &'a [&'a RunRecord],
-}
-
-/// `{context, environments, tasks: [{…, rows}], runs}` with two-space indents.
+/// `{context, environments, tasks: [{…, rows}], runs}`, a line for each part,
+/// task and run.
+///
+/// The maps of single clips are left out: they are many times the rest, and in
+/// the run's own record.
 pub fn json(
     context: &ReportContext,
     tasks: &[TaskSummary],
     runs: &[&RunRecord],
 ) -> Result<String, ReportError> {
-    let document = Document {
-        context,
-        environments: environments(runs),
-        tasks,
-        runs,
-    };
-    let text = serde_json::to_string_pretty(&document).map_err(layout("results.json"))?;
-    Ok(text + "\n")
+    let environments = line(&environments(runs))?;
+    let tasks: Vec<String> = tasks.iter().map(line).collect::<Result<_, _>>()?;
+    let runs: Vec<String> = runs
+        .iter()
+        .map(|run| {
+            let mut run = (*run).clone();
+            if let Some(used) = &mut run.expert_use {
+                used.clips.clear();
+            }
+            line(&run)
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(format!(
+        "{{\n\"context\": {},\n\"environments\": {environments},\n\"tasks\": [\n{}\n],\n\
+         \"runs\": [\n{}\n]\n}}\n",
+        line(context)?,
+        tasks.join(",\n"),
+        runs.join(",\n")
+    ))
+}
+
+fn line<T: Serialize>(value: &T) -> Result<String, ReportError> {
+    serde_json::to_string(value).map_err(layout("results.json"))
 }
 
 /// One line per run; a column `accuracy on NAME` per further test part.
@@ -67,7 +79,7 @@ pub fn methods(runs: &[&RunRecord]) -> Vec<String> {
 
 type Cell = fn(&RunRecord) -> String;
 
-const COLUMNS: [(&str, Cell); 36] = [
+const COLUMNS: [(&str, Cell); 44] = [
     ("id", |r| r.id.clone()),
     ("profile", |r| r.profile.clone()),
     ("task", |r| r.task.clone()),
@@ -93,6 +105,10 @@ const COLUMNS: [(&str, Cell); 36] = [
     ("epochs", |r| r.epochs.len().to_string()),
     ("selected_epoch", |r| r.selected_epoch.to_string()),
     ("test_accuracy", |r| r.test_accuracy.to_string()),
+    ("test_macro_f1", |r| r.test_macro_f1.to_string()),
+    ("test_calibration_error", |r| {
+        r.test_calibration_error.to_string()
+    }),
     ("validation_accuracy_at_selected_epoch", |r| {
         let found = r.epochs.iter().find(|e| e.epoch == r.selected_epoch);
         found.map_or_else(String::new, |e| e.validation_accuracy.to_string())
@@ -105,7 +121,22 @@ const COLUMNS: [(&str, Cell); 36] = [
         r.train_clips_per_second.to_string()
     }),
     ("seconds_per_epoch", |r| r.seconds_per_epoch.to_string()),
+    ("seconds_per_step", |r| r.seconds_per_step.to_string()),
     ("seconds", |r| r.seconds.to_string()),
+    ("multiply_adds_backbone", |r| {
+        r.multiply_adds.backbone.to_string()
+    }),
+    ("multiply_adds_method", |r| {
+        r.multiply_adds.method.to_string()
+    }),
+    ("multiply_adds_method_stacked", |r| {
+        let stacked = r.multiply_adds.method_stacked;
+        stacked.map_or_else(String::new, |adds| adds.to_string())
+    }),
+    ("expert_entropy", |r| mean_over_mixtures(r, |l| l.entropy)),
+    ("expert_max_over_mean", |r| {
+        mean_over_mixtures(r, |l| l.max_over_mean)
+    }),
     ("peak_memory_bytes", |r| r.peak_memory_bytes.to_string()),
     ("started_unix", |r| r.started_unix.to_string()),
     ("processor", |r| r.environment.processor.clone()),
@@ -117,6 +148,13 @@ const COLUMNS: [(&str, Cell); 36] = [
     ("record_version", |r| r.version.to_string()),
     ("config", |r| r.config.to_string()),
 ];
+
+/// Mean of a figure over the mixtures of a run; empty without mixtures.
+fn mean_over_mixtures(run: &RunRecord, figure: fn(&LayerUse) -> f64) -> String {
+    let layers = run.expert_use.iter().flat_map(|used| &used.layers);
+    let values: Vec<f64> = layers.map(figure).collect();
+    statistics::mean(&values).map_or_else(String::new, |mean| mean.to_string())
+}
 
 fn layout<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> ReportError {
     move |error| ReportError::Layout {

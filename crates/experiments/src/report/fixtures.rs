@@ -4,7 +4,8 @@ use serde_json::json;
 
 use super::{ReportContext, TaskNote};
 use crate::record::{
-    Environment, EpochRecord, ExtraTest, MultiplyAdds, PartCounts, RECORD_VERSION, RunRecord,
+    ClipLayerUse, ClipUse, Environment, EpochRecord, ExpertUse, ExtraTest, LayerUse, MultiplyAdds,
+    PartCounts, RECORD_VERSION, RunRecord,
 };
 
 /// One run with three epochs.
@@ -106,5 +107,44 @@ pub fn context() -> ReportContext {
         missing: vec!["esc50: no archive".to_owned()],
         studies: Vec::new(),
         published: Vec::new(),
+    }
+}
+
+/// Expert use of two mixtures with these shares, and maps of one clip.
+pub fn expert_use(usage: &[f64]) -> ExpertUse {
+    let n = usage.len() as f64;
+    let entropy: f64 = usage.iter().map(|share| -share * share.ln()).sum();
+    let spread: f64 = usage.iter().map(|share| (share - 1.0 / n).powi(2)).sum();
+    let names = ["encoder.layer.0.moa_mhsa", "encoder.layer.1.moa_ffn"];
+    let layer = |(block, name): (usize, &str)| LayerUse {
+        name: name.to_owned(),
+        block,
+        usage: usage.to_vec(),
+        entropy: entropy / n.ln(),
+        max_over_mean: usage.iter().copied().fold(0.0, f64::max) * n,
+        variation: (spread / n).sqrt() * n,
+        by_class: vec![usage.to_vec(); 4],
+        dropped: None,
+    };
+    let map = |share: &f64| {
+        (0..6)
+            .map(|i| (share + 0.01 * f64::from(i)) as f32)
+            .collect()
+    };
+    ExpertUse {
+        layers: names.into_iter().enumerate().map(layer).collect(),
+        clips: vec![ClipUse {
+            clip: "one.wav".to_owned(),
+            class: 0,
+            frequency_patches: 2,
+            time_patches: 3,
+            layers: names
+                .into_iter()
+                .map(|name| ClipLayerUse {
+                    name: name.to_owned(),
+                    experts: usage.iter().map(map).collect(),
+                })
+                .collect(),
+        }],
     }
 }

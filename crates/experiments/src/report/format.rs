@@ -58,7 +58,8 @@ pub fn quantity(value: f64) -> String {
     three_digits(value)
 }
 
-fn three_digits(value: f64) -> String {
+/// Three significant digits.
+pub fn three_digits(value: f64) -> String {
     match value.abs() {
         v if v < 9.995 => format!("{value:.2}"),
         v if v < 99.95 => format!("{value:.1}"),
@@ -167,6 +168,34 @@ pub fn utc(unix: u64) -> String {
     format!("{year:04}-{month:02}-{day:02} {hour:02}:{minute:02}")
 }
 
+/// A place on an axis: whole numbers without decimals, large ones with a unit,
+/// others with four significant digits at most.
+pub fn axis_value(value: f64) -> String {
+    let size = value.abs();
+    if value == value.trunc() && size < 100_000.0 {
+        let sign = if value < 0.0 { "−" } else { "" };
+        return format!("{sign}{}", thousands(size as u64));
+    }
+    if size >= 10_000.0 {
+        let text = short_count(size.round() as u64);
+        return text.replace(".00", "").replace(".0 ", " ");
+    }
+    let decimals = (3 - size.max(1e-9).log10().floor() as i32).clamp(0, 9) as usize;
+    let text = format!("{value:.decimals$}");
+    match text.contains('.') {
+        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
+        false => text,
+    }
+}
+
+/// Multiply-adds with a unit: `44.1 G`.
+pub fn operations(value: u64) -> String {
+    match value {
+        0 => ABSENT.to_owned(),
+        _ => short_count(value),
+    }
+}
+
 /// `1 run`, `2 runs`.
 pub fn counted(n: usize, noun: &str) -> String {
     let ending = if n == 1 { "" } else { "s" };
@@ -216,6 +245,15 @@ mod tests {
         assert_eq!(difference(&estimate(-0.0001, None)), "0.0");
         assert_eq!(p_value(Some(0.0004)), "< 0.001");
         assert_eq!(p_value(Some(0.0321)), "0.032");
+    }
+
+    #[test]
+    fn places_on_an_axis_are_short() {
+        assert_eq!(axis_value(7.0), "7");
+        assert_eq!(axis_value(0.005), "0.005");
+        assert_eq!(axis_value(1.5), "1.5");
+        assert_eq!(axis_value(43_828.0), "43,828");
+        assert_eq!(axis_value(250_000.0), "250 k");
     }
 
     #[test]

@@ -1,71 +1,129 @@
 //! The report as Markdown, for a terminal pager or a code host.
 
 use super::escape::escape_markdown as escape;
-use super::files::ReportError;
+use super::gallery::Gallery;
 use super::plots::Plot;
+use super::study::Study;
 use super::summary::TaskSummary;
-use super::tables::{Table, comparison, overview};
-use super::{ReportContext, remarks, task_title};
-use crate::record::RunRecord;
+use super::tables::{self, Table};
+use super::{Report, costs, remarks, studies, task_title};
 
-/// The whole document; `plots[i]` are those of `tasks[i]`, in the folder
-/// `plots/` beside it.
-pub fn markdown(
-    context: &ReportContext,
-    tasks: &[TaskSummary],
-    runs: &[&RunRecord],
-    plots: &[Vec<Plot>],
-) -> Result<String, ReportError> {
-    let mut lines = vec![format!("# {}", escape(&context.title)), String::new()];
-    let mut paragraph = |text: String| lines.extend([text, String::new()]);
-    paragraph(format!("Profile `{}`, made by", code(&context.profile)));
-    paragraph(format!(
-        "```sh\n{}\n```",
-        context.command.replace("```", "")
-    ));
-    for note in &context.notes {
-        paragraph(escape(note));
-    }
-    if !context.missing.is_empty() {
-        paragraph("**What could not run**".to_owned());
-        paragraph(list(&context.missing));
-    }
-    paragraph("## Results".to_owned());
-    if tasks.is_empty() {
-        paragraph("No run has finished yet.".to_owned());
+/// The whole document; the plots are in the folder `plots/` beside it.
+pub fn markdown(report: &Report) -> String {
+    let mut parts = head(report);
+    parts.push("## Results".to_owned());
+    if report.tasks.is_empty() {
+        parts.push("No run has finished yet.".to_owned());
     } else {
-        paragraph(table(&overview(tasks)));
-        let chances: Vec<String> = tasks.iter().map(remarks::chance).collect();
-        paragraph(list(&chances));
-        paragraph("How to read the numbers:".to_owned());
-        paragraph(list(&remarks::reading_notes(tasks)));
-    }
-    for (i, task) in tasks.iter().enumerate() {
-        paragraph(format!("## {}", escape(task_title(task))));
-        for text in about(task) {
-            paragraph(text);
+        parts.push(table(&tables::overview(report.tasks)));
+        let chances: Vec<String> = report.tasks.iter().map(remarks::chance).collect();
+        parts.push(list(&chances));
+        parts.push("How to read the numbers:".to_owned());
+        parts.push(list(&remarks::reading_notes(report.tasks)));
+        for (i, of_study) in report.context.studies.iter().enumerate() {
+            study(report, of_study, i, &mut parts);
         }
-        paragraph(table(&comparison(task, i)));
-        paragraph(escape(&remarks::chance(task)));
-        for plot in &plots[i] {
-            let alt = escape(&format!("{}: {}", task_title(task), plot.caption));
-            paragraph(format!("![{alt}](plots/{})", plot.file));
+        for i in 0..report.tasks.len() {
+            task(report, i, &mut parts);
         }
+        cost(report, &mut parts);
+        published(report, &mut parts);
+        provenance(report, &mut parts);
     }
-    if !runs.is_empty() {
-        paragraph("## Where and how".to_owned());
-        let lines: Vec<String> = remarks::provenance(runs)
-            .into_iter()
-            .map(|(label, text)| format!("{label}: {text}"))
-            .collect();
-        paragraph(list(&lines));
-        paragraph(
-            "The exact configuration of every row is in `report.html`, that of every run in \
-             `results.json` and `results.csv`."
-                .to_owned(),
-        );
+    parts.join("\n\n").trim_end().to_owned() + "\n"
+}
+
+fn head(report: &Report) -> Vec<String> {
+    let context = report.context;
+    let mut parts = vec![
+        format!("# {}", escape(&context.title)),
+        format!("Profile `{}`, made by", code(&context.profile)),
+        format!("```sh\n{}\n```", context.command.replace("```", "")),
+    ];
+    parts.extend(context.notes.iter().map(|note| escape(note)));
+    if !context.missing.is_empty() {
+        parts.push("**What could not run**".to_owned());
+        parts.push(list(&context.missing));
     }
-    Ok(lines.join("\n").trim_end().to_owned() + "\n")
+    parts
+}
+
+fn study(report: &Report, study: &Study, index: usize, parts: &mut Vec<String>) {
+    parts.push(format!("## {}", escape(&study.title)));
+    if !study.note.is_empty() {
+        parts.push(escape(&study.note));
+    }
+    let views = &report.views[index];
+    if views.is_empty() {
+        parts.push("None of its runs has finished yet.".to_owned());
+    }
+    for (view, plot) in views.iter().zip(&report.plots.studies[index]) {
+        let task = &report.tasks[view.task];
+        parts.push(format!("### {}", escape(task_title(task))));
+        parts.push(table(&tables::study(view, task)));
+        parts.extend(remarks::study(view).iter().map(|text| escape(text)));
+        parts.extend(plot.iter().map(|plot| picture(&study.title, plot)));
+    }
+}
+
+fn task(report: &Report, index: usize, parts: &mut Vec<String>) {
+    let task = &report.tasks[index];
+    let plots = &report.plots.tasks[index];
+    parts.push(format!("## {}", escape(task_title(task))));
+    parts.extend(about(task));
+    let points = studies::of_task(task, index);
+    parts.push(table(&tables::comparison(task, &points)));
+    parts.push(escape(&remarks::chance(task)));
+    let title = task_title(task);
+    parts.extend(plots.over_rows.iter().map(|plot| picture(title, plot)));
+    parts.extend(plots.galleries.iter().map(links));
+}
+
+fn picture(title: &str, plot: &Plot) -> String {
+    let alt = escape(&format!("{title}: {}", plot.caption));
+    format!("![{alt}](plots/{}.svg)", plot.file)
+}
+
+/// Plots of single rows are too many to show all.
+fn links(gallery: &Gallery) -> String {
+    let link = |label: &str, file: &str| format!("[{}](plots/{file}.svg)", escape(label));
+    let rows = gallery.rows.iter();
+    let rows: Vec<String> = rows.map(|row| link(&row.label, &row.plot.file)).collect();
+    format!("{}: {}.", gallery.title, rows.join(", "))
+}
+
+fn cost(report: &Report, parts: &mut Vec<String>) {
+    parts.push("## Cost".to_owned());
+    parts.push(table(&costs::cost(report.tasks)));
+    parts.push(list(&remarks::cost_notes()));
+    if let Some(used) = costs::expert_use(report.tasks) {
+        parts.push("### Balance of the experts".to_owned());
+        parts.push(table(&used));
+        parts.push(list(&remarks::expert_notes()));
+    }
+}
+
+fn published(report: &Report, parts: &mut Vec<String>) {
+    parts.push("## Published figures".to_owned());
+    if let Some(found) = costs::published(report.context, report.tasks) {
+        parts.push(table(&found));
+        parts.push(remarks::PUBLISHED.to_owned());
+    }
+    parts.extend(costs::unpublished(report.context, report.tasks));
+}
+
+fn provenance(report: &Report, parts: &mut Vec<String>) {
+    parts.push("## Where and how".to_owned());
+    let lines: Vec<String> = remarks::provenance(report.runs)
+        .into_iter()
+        .map(|(label, text)| format!("{label}: {text}"))
+        .collect();
+    parts.push(list(&lines));
+    parts.push(
+        "The exact configuration of every row is in `report.html`, that of every run in \
+         `results.json` and `results.csv`."
+            .to_owned(),
+    );
 }
 
 /// What the task is, its best row and its warnings.

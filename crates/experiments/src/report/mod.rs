@@ -1,51 +1,58 @@
-//! Tables and plots from run records, as Markdown, HTML, JSON, CSV and SVG.
+//! Tables and plots from run records, as Markdown, HTML, JSON, CSV, SVG and PNG.
 //!
 //! [`write()`] turns the records of a benchmark into a folder:
 //!
 //! | file | content |
 //! | --- | --- |
 //! | `report.md` | the tables, with links to the plots |
-//! | `report.html` | one self-contained page: sortable tables, plots, configurations |
-//! | `results.json` | context, environments, rows and every run |
+//! | `report.html` | one self-contained page: tables to sort and filter, plots, configurations |
+//! | `results.json` | context, environments, rows and every run, without the maps of single clips |
 //! | `results.csv` | one line per run |
-//! | `plots/*.svg` | the plots, each readable on its own |
+//! | `plots/*.svg`, `plots/*.png` | the plots, each readable on its own |
 //!
 //! The same records in any order give the same bytes. Each file appears
 //! complete or not at all. The module does not know how a run is made: a
 //! [`RunRecord`] is all it sees.
 
-mod axis;
+mod ablation;
+mod clip_maps;
 mod compare;
 mod config;
+mod confusion;
+mod costs;
 mod curves;
 mod data;
 mod dots;
+mod draw;
 mod escape;
+mod expert_maps;
+mod experts;
 mod files;
 mod format;
-mod html;
-mod html_table;
-mod labels;
+mod gallery;
 mod markdown;
-mod marks;
 mod order;
+mod page;
 mod plots;
 mod remarks;
 mod scatter;
+mod studies;
 mod study;
 mod summary;
-mod svg;
 mod tables;
 mod terminal;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::record::RunRecord;
 pub use files::ReportError;
 use files::{make_folder, write_atomically};
+use plots::{Plot, Plots, Styles};
+use studies::StudyView;
 pub use study::{Published, Study, StudyRow};
 use summary::TaskSummary;
 
@@ -110,36 +117,88 @@ pub fn write(
     context: &ReportContext,
     runs: &[RunRecord],
 ) -> Result<Written, ReportError> {
+    let documents = documents(context, runs)?;
+    let plot_folder = folder.join("plots");
+    make_folder(&plot_folder)?;
+    let mut files = write_plots(&plot_folder, &documents.plots)?;
+    for (name, content) in &documents.files {
+        files.push(write_atomically(folder, name, content)?);
+    }
+    Ok(Written {
+        summary: documents.summary,
+        files,
+    })
+}
+
+/// A report before it is written.
+struct Documents {
+    /// For the terminal.
+    summary: String,
+    /// Names and contents, the page last.
+    files: [(&'static str, Vec<u8>); 4],
+    /// The files of `plots/`.
+    plots: Plots,
+}
+
+fn documents(context: &ReportContext, runs: &[RunRecord]) -> Result<Documents, ReportError> {
     let runs = summary::in_order(runs, &context.tasks);
     let tasks = summary::summarise(&runs, &context.tasks);
     let methods = data::methods(&runs);
     let styles = order::styles(methods.iter().map(String::as_str));
     let names = file_names(&tasks);
-    let plots: Vec<Vec<plots::Plot>> = tasks
-        .iter()
-        .zip(&names)
-        .map(|(task, name)| plots::plots(task, name, task_title(task), &styles))
-        .collect();
-
-    let plot_folder = folder.join("plots");
-    make_folder(&plot_folder)?;
-    let json = data::json(context, &tasks, &runs)?;
-    let markdown = markdown::markdown(context, &tasks, &runs, &plots)?;
-    let html = html::html(context, &tasks, &runs, &plots, &styles);
-    let mut files = vec![
-        write_atomically(folder, "results.json", json.as_bytes())?,
-        write_atomically(folder, "results.csv", &data::csv(&runs)?)?,
+    let views = studies::views(&context.studies, &tasks);
+    let plots = Plots::draw(&tasks, &views, &names, &styles);
+    let report = Report {
+        context,
+        tasks: &tasks,
+        runs: &runs,
+        views: &views,
+        plots: &plots,
+        styles: &styles,
+    };
+    let files = [
+        (
+            "results.json",
+            data::json(context, &tasks, &runs)?.into_bytes(),
+        ),
+        ("results.csv", data::csv(&runs)?),
+        ("report.md", markdown::markdown(&report).into_bytes()),
+        ("report.html", page::html(&report).into_bytes()),
     ];
-    for plot in plots.iter().flatten() {
-        let bytes = plot.svg.as_bytes();
-        files.push(write_atomically(&plot_folder, &plot.file, bytes)?);
-    }
-    files.push(write_atomically(folder, "report.md", markdown.as_bytes())?);
-    files.push(write_atomically(folder, "report.html", html.as_bytes())?);
-    Ok(Written {
+    Ok(Documents {
         summary: terminal::terminal(context, &tasks, &runs),
         files,
+        plots,
     })
+}
+
+/// What the documents are made of.
+struct Report<'a> {
+    context: &'a ReportContext,
+    tasks: &'a [TaskSummary<'a>],
+    runs: &'a [&'a RunRecord],
+    views: &'a [Vec<StudyView<'a>>],
+    plots: &'a Plots,
+    styles: &'a Styles,
+}
+
+/// Every plot as SVG and as PNG, on as many threads as there are.
+fn write_plots(folder: &Path, plots: &Plots) -> Result<Vec<PathBuf>, ReportError> {
+    let plots: Vec<&Plot> = plots.all().collect();
+    let write = |plot: &&Plot| {
+        let svg = draw::svg::svg(&plot.drawing);
+        let png = draw::raster::png(&plot.drawing)?;
+        let (svg_name, png_name) = (format!("{}.svg", plot.file), format!("{}.png", plot.file));
+        Ok([
+            write_atomically(folder, &svg_name, svg.as_bytes())?,
+            write_atomically(folder, &png_name, &png)?,
+        ])
+    };
+    let written: Vec<[PathBuf; 2]> = plots
+        .par_iter()
+        .map(write)
+        .collect::<Result<_, ReportError>>()?;
+    Ok(written.into_iter().flatten().collect())
 }
 
 /// Heading of a task: the title of its note, or its name.
@@ -165,6 +224,10 @@ fn file_names(tasks: &[TaskSummary]) -> Vec<String> {
 }
 
 #[cfg(test)]
+mod browser_tests;
+#[cfg(test)]
 pub(crate) mod fixtures;
+#[cfg(test)]
+mod study_tests;
 #[cfg(test)]
 mod tests;

@@ -6,9 +6,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Families of methods in display order. A method belongs to the longest name
 /// that begins its label; methods of no family come after, alphabetically.
-const FAMILIES: [(&str, Colour, Marker); 16] = [
+const FAMILIES: [(&str, Colour, Marker); 18] = [
     ("linear", Colour("#6e7781", "#a3acb8"), Marker::Circle),
     ("bitfit", Colour("#8a8420", "#cfc95a"), Marker::Down),
+    ("layernorm", Colour("#6b6a1c", "#b9b66a"), Marker::Up),
+    ("ssf", Colour("#8a8420", "#cfc95a"), Marker::Pentagon),
     ("prompt", Colour("#aa4499", "#dd8ad0"), Marker::Plus),
     ("prefix", Colour("#882255", "#dd6f9f"), Marker::Cross),
     ("adapter", Colour("#0072b2", "#4fabe6"), Marker::Square),
@@ -105,7 +107,37 @@ fn family(method: &str) -> usize {
 
 /// Display order of two methods.
 pub fn compare(a: &str, b: &str) -> Ordering {
-    family(a).cmp(&family(b)).then_with(|| a.cmp(b))
+    family(a).cmp(&family(b)).then_with(|| natural(a, b))
+}
+
+/// By letters, and by value where both have digits: `n2` before `n10`.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (parts_a, parts_b) = (parts(a), parts(b));
+    for (x, y) in parts_a.iter().zip(&parts_b) {
+        let order = match (x.parse::<u64>(), y.parse::<u64>()) {
+            (Ok(x), Ok(y)) => x.cmp(&y),
+            _ => x.cmp(y),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    // `a1` and `a01` differ all the same.
+    parts_a.len().cmp(&parts_b.len()).then_with(|| a.cmp(b))
+}
+
+/// Runs of digits and of anything else.
+fn parts(text: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(first) = rest.chars().next() {
+        let digits = first.is_ascii_digit();
+        let end = rest.find(|c: char| c.is_ascii_digit() != digits);
+        let (part, tail) = rest.split_at(end.unwrap_or(rest.len()));
+        parts.push(part);
+        rest = tail;
+    }
+    parts
 }
 
 /// A style for each of `methods`. Methods of one family share its colour and
@@ -169,6 +201,16 @@ mod tests {
                 "zeta",
             ]
         );
+    }
+
+    #[test]
+    fn numbers_in_labels_are_ordered_by_value() {
+        let mut methods = ["soft-moa n10", "soft-moa", "soft-moa p2", "soft-moa n2"];
+        methods.sort_by(|a, b| compare(a, b));
+        let expected = ["soft-moa", "soft-moa n2", "soft-moa n10", "soft-moa p2"];
+        assert_eq!(methods, expected);
+        assert_eq!(compare("a01", "a1"), Ordering::Less);
+        assert_eq!(compare("a1", "a1"), Ordering::Equal);
     }
 
     #[test]

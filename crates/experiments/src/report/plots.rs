@@ -1,60 +1,140 @@
-//! The plots of a task, and what they share.
+//! The plots of a report, and what they share.
 
 use std::collections::BTreeMap;
 
-use super::axis::Scale;
+use super::ablation::ablation;
 use super::curves::curves;
 use super::dots::dots;
+use super::draw::axis::Scale;
+use super::draw::{Drawing, Ink};
+use super::escape::slug;
 use super::format::{self, percent};
+use super::gallery::{Gallery, galleries};
 use super::order::Style;
-use super::scatter::scatter;
+use super::scatter::{Cost, scatter};
+use super::studies::{self, StudyView};
 use super::summary::{Row, TaskSummary};
-use super::svg::{Ink, Svg};
+use super::task_title;
 
 /// Styles of the methods of the whole report.
 pub type Styles = BTreeMap<String, Style>;
 
+/// Caption of the rows as dots.
+const DOTS: &str = "Test accuracy by method: mean with its 95 % interval, and each run as a small \
+                    dot. The dashed line is the share of the largest class.";
+
 /// A finished plot.
 #[derive(Debug)]
 pub struct Plot {
-    /// File name without folder, ending in `.svg`.
+    /// File name without folder and ending.
     pub file: String,
     /// What it shows, as a caption.
     pub caption: String,
     /// Whether it needs the full width of the page.
     pub wide: bool,
-    /// The document.
-    pub svg: String,
+    /// The drawing.
+    pub drawing: Drawing,
 }
 
 /// Width of the plots that stand side by side.
 pub const WIDTH: f64 = 560.0;
 
-/// All plots of `task`; `name` begins their file names, `title` their captions.
-pub fn plots(task: &TaskSummary, name: &str, title: &str, styles: &Styles) -> Vec<Plot> {
-    let plot = |ending: &str, caption: &str, wide: bool, svg: Option<String>| {
+/// The plots of a task.
+#[derive(Debug)]
+pub struct TaskPlots {
+    /// Over several rows.
+    pub over_rows: Vec<Plot>,
+    /// Of single rows.
+    pub galleries: Vec<Gallery>,
+}
+
+/// All plots of a report.
+#[derive(Debug)]
+pub struct Plots {
+    /// `tasks[i]` are those of task i.
+    pub tasks: Vec<TaskPlots>,
+    /// `studies[i][j]` is that of study i on the j-th of its tasks.
+    pub studies: Vec<Vec<Option<Plot>>>,
+}
+
+impl Plots {
+    /// Draws everything; `names[i]` begins the file names of task i.
+    pub fn draw(
+        tasks: &[TaskSummary],
+        views: &[Vec<StudyView>],
+        names: &[String],
+        styles: &Styles,
+    ) -> Self {
+        let of_task = |(i, task): (usize, &TaskSummary)| {
+            let (rows, in_study) = studies::main_rows(views, task, i);
+            TaskPlots {
+                over_rows: over_rows(task, (&rows, in_study), &names[i], styles),
+                galleries: galleries(task, &names[i]),
+            }
+        };
+        let of_view =
+            |view: &StudyView| study_plot(view, &tasks[view.task], &names[view.task], styles);
+        Self {
+            tasks: tasks.iter().enumerate().map(of_task).collect(),
+            studies: views
+                .iter()
+                .map(|views| views.iter().map(of_view).collect())
+                .collect(),
+        }
+    }
+
+    /// Every plot, in the order of the report.
+    pub fn all(&self) -> impl Iterator<Item = &Plot> {
+        let studies = self.studies.iter().flatten().flatten();
+        let tasks = self.tasks.iter().flat_map(|task| {
+            let rows = task.galleries.iter().flat_map(|gallery| &gallery.rows);
+            task.over_rows.iter().chain(rows.map(|row| &row.plot))
+        });
+        studies.chain(tasks)
+    }
+}
+
+/// The plots over the rows of a task. Accuracy against cost shows all rows, the
+/// others `rows`.
+fn over_rows(
+    task: &TaskSummary,
+    (rows, in_study): (&[&Row], bool),
+    name: &str,
+    styles: &Styles,
+) -> Vec<Plot> {
+    let title = task_title(task);
+    let all: Vec<&Row> = task.rows.iter().collect();
+    let plot = |ending: &str, caption: &str, wide: bool, drawing: Option<Drawing>| {
         Some(Plot {
-            file: format!("{name}-{ending}.svg"),
+            file: format!("{name}-{ending}"),
             caption: caption.to_owned(),
             wide,
-            svg: svg?,
+            drawing: drawing?,
         })
     };
-    let rows = &task.rows;
+    // A table among the studies has this plot in its own section.
     [
         plot(
             "accuracy",
-            "Test accuracy by method: mean with its 95 % interval, and each run as a small dot. \
-             The dashed line is the share of the largest class.",
+            DOTS,
             false,
-            dots(task, title, styles),
+            (!in_study).then(|| dots(task, rows, (title, ""), styles)).flatten(),
         ),
         plot(
             "accuracy-parameters",
-            "Test accuracy against trainable parameters, head and final LayerNorm included. \
-             An arrow marks an interval that goes on beyond the plot.",
+            "Test accuracy against trainable parameters, head and final LayerNorm included. The \
+             stepped line is the Pareto front: the best mean that so many parameters bought here. \
+             Its steps may lie within the noise; an arrow marks an interval that goes on beyond \
+             the plot.",
             false,
-            scatter(rows, title, styles),
+            scatter(&all, Cost::Parameters, title, styles),
+        ),
+        plot(
+            "accuracy-seconds",
+            "Test accuracy against the seconds a run trained (median over the runs, validation \
+             left out), with its Pareto front.",
+            false,
+            scatter(&all, Cost::Seconds, title, styles),
         ),
         plot(
             "training",
@@ -67,6 +147,28 @@ pub fn plots(task: &TaskSummary, name: &str, title: &str, styles: &Styles) -> Ve
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// The curve of a study, or its rows as dots where it has no axis.
+fn study_plot(view: &StudyView, task: &TaskSummary, name: &str, styles: &Styles) -> Option<Plot> {
+    let title = &view.study.title;
+    let (caption, drawing) = match &view.study.axis {
+        Some(_) => (
+            "Mean test accuracy with its 95 % interval. A dashed line is a row without a place \
+             on the axis.",
+            ablation(view, title, task_title(task))?,
+        ),
+        None => {
+            let rows: Vec<&Row> = view.points.iter().map(|point| point.row).collect();
+            (DOTS, dots(task, &rows, (title, task_title(task)), styles)?)
+        }
+    };
+    Some(Plot {
+        file: format!("{name}-study-{}", slug(&view.study.name)),
+        caption: caption.to_owned(),
+        wide: false,
+        drawing,
+    })
 }
 
 /// A row in words, for the pointer.
@@ -90,7 +192,12 @@ pub enum Direction {
 }
 
 /// An interval with end caps; an end outside the plot gets an arrow instead.
-pub fn interval(svg: &mut Svg, direction: Direction, (low, high): (f64, f64), style: Style) {
+pub fn interval(
+    drawing: &mut Drawing,
+    direction: Direction,
+    (low, high): (f64, f64),
+    style: Style,
+) {
     let (Direction::Up(_, scale) | Direction::Along(_, scale)) = direction;
     let at = |along: f64, side: f64| match direction {
         Direction::Up(x, _) => (x + side, along),
@@ -99,12 +206,12 @@ pub fn interval(svg: &mut Svg, direction: Direction, (low, high): (f64, f64), st
     let ink = Ink::Method(style);
     let (from, from_cut) = scale.clamped(low);
     let (to, to_cut) = scale.clamped(high);
-    svg.line(at(from, 0.0), at(to, 0.0), ink, 2.0);
+    drawing.line(at(from, 0.0), at(to, 0.0), ink, 2.0);
     let inwards = (to - from).signum();
     for (end, cut, back) in [(from, from_cut, inwards), (to, to_cut, -inwards)] {
         let reach = if cut { 6.0 * back } else { 0.0 };
         let points = [at(end + reach, -4.0), at(end, 0.0), at(end + reach, 4.0)];
-        svg.polyline(&points, ink, 2.0, 1.0);
+        drawing.polyline(&points, ink, 2.0, 1.0);
     }
 }
 

@@ -1,8 +1,11 @@
 //! The sentences around the tables: what the numbers mean, what they do not
 //! show, and what looks wrong about the runs.
 
+use std::collections::BTreeSet;
+
 use super::compare::{BASELINE, Reading, SIGNIFICANCE};
 use super::format::{accuracy_in_words, counted, difference, p_value, percent, utc};
+use super::studies::StudyView;
 use super::summary::{Row, TaskSummary, distinct};
 use crate::record::{Environment, RunRecord};
 
@@ -143,6 +146,104 @@ pub fn reading_notes(tasks: &[TaskSummary]) -> Vec<String> {
          speed is that of Dense-MoA, not of a sparse kernel."
             .to_owned(),
     ]
+}
+
+/// How to read the table of costs.
+pub fn cost_notes() -> Vec<String> {
+    vec![
+        "Multiply-adds are counted from the shapes of a forward pass of one clip: those of the \
+         frozen backbone alone, and what the method adds to them. Head, norms, activations and \
+         softmaxes are left out. Of a sparse mixture the chosen experts alone are counted, \
+         whatever form computes them."
+            .to_owned(),
+        "Method if stacked: what a mixture would add if it computed the output of every expert \
+         for every token and summed them up afterwards. The form that is used here makes no \
+         such tensor, with the same result."
+            .to_owned(),
+        "Seconds per step and of training are medians over the runs, validation left out. They \
+         depend on the machine and on what else it did."
+            .to_owned(),
+    ]
+}
+
+/// How to read the table of expert use.
+pub fn expert_notes() -> Vec<String> {
+    vec![
+        "Entropy is that of an expert's shares divided by ln N: 1 where all are used alike, 0 \
+         where one does everything. Largest / mean is 1 where all are used alike and N where one \
+         does everything; variation is the standard deviation of the shares divided by their \
+         mean. All are means over runs and mixtures."
+            .to_owned(),
+        "Left out: share of assignments beyond an expert's capacity, or of tokens that no expert \
+         saw; soft and dense mixtures leave nothing out."
+            .to_owned(),
+    ]
+}
+
+/// What a difference to a published figure means.
+pub const PUBLISHED: &str = "The interval is ours alone: papers rarely print theirs, and a \
+                             published figure may come from a single run. Inside our interval \
+                             says that the two agree as far as our runs can tell.";
+
+/// What is to be said below the table of a study.
+pub fn study(view: &StudyView) -> Vec<String> {
+    let mut remarks = Vec::new();
+    let tests = view.points.iter().filter(|p| p.p_holm.is_some()).count();
+    if tests > 0 {
+        remarks.push(format!(
+            "p, Holm and reading are corrected for the {} of this table.",
+            counted(tests, "comparison")
+        ));
+    }
+    let runs: BTreeSet<usize> = view.points.iter().map(|p| p.row.runs).collect();
+    if let (Some(least), Some(most)) = (runs.first(), runs.last())
+        && least < most
+    {
+        remarks.push(format!(
+            "Rows have {least} to {most} runs: their means are over different folds and seeds. \
+             The differences to the adapter are over common ones."
+        ));
+    }
+    let varied = view.varied();
+    if !varied.is_empty() {
+        remarks.push(format!(
+            "Settings in which its rows differ: {}.",
+            varied.join(", ")
+        ));
+    }
+    if !view.without_runs.is_empty() {
+        remarks.push(format!(
+            "Without a finished run: {}.",
+            view.without_runs.join(", ")
+        ));
+    }
+    remarks
+}
+
+/// The commands that make the runs of a row again, in a folder of their own.
+pub fn again(row: &Row, profile: &str) -> String {
+    let folds: BTreeSet<usize> = row.members.iter().map(|run| run.fold).collect();
+    let seeds: BTreeSet<u64> = row.members.iter().map(|run| run.seed).collect();
+    let list = |values: Vec<String>| values.join(",");
+    format!(
+        "soft-moa sweep plan --profile {} --task {} --method {} --folds {} --seeds {} --out again\n\
+         soft-moa sweep launch local --plan again\n\
+         soft-moa sweep collect --plan again",
+        shell_word(profile),
+        shell_word(row.task),
+        shell_word(row.method),
+        list(folds.iter().map(ToString::to_string).collect()),
+        list(seeds.iter().map(ToString::to_string).collect()),
+    )
+}
+
+/// A word as a shell reads it back.
+fn shell_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=".contains(c);
+    match !word.is_empty() && word.chars().all(plain) {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
 }
 
 /// Where the runs were made, and when, as label and text.

@@ -9,7 +9,7 @@ use super::TaskNote;
 use super::compare::compare_with_adapter;
 use super::config::Configuration;
 use super::order;
-use crate::record::RunRecord;
+use crate::record::{MultiplyAdds, RunRecord};
 use crate::statistics::{self, Estimate, PairedTest};
 
 /// Everything a report says about one task.
@@ -59,6 +59,10 @@ pub struct Row<'a> {
     pub seeds: usize,
     /// Test accuracy over the runs.
     pub accuracy: Estimate,
+    /// Mean F1 over the classes of the test part.
+    pub macro_f1: Estimate,
+    /// Expected calibration error on the test part.
+    pub calibration_error: Estimate,
     /// Accuracy on the further test parts.
     pub extra_tests: Vec<ExtraEstimate>,
     /// Everything that trains; the largest of the runs, as folds may differ in
@@ -70,6 +74,12 @@ pub struct Row<'a> {
     pub clips_per_second: f64,
     /// Median seconds per epoch.
     pub seconds_per_epoch: f64,
+    /// Median seconds of a training step.
+    pub seconds_per_step: f64,
+    /// Median seconds of training, validation left out.
+    pub training_seconds: f64,
+    /// Multiply-adds of the forward pass of one clip; the largest of the runs.
+    pub multiply_adds: MultiplyAdds,
     /// Largest resident memory, 0 when the system did not tell.
     pub peak_memory_bytes: u64,
     /// Size of the largest adapter folder.
@@ -193,6 +203,8 @@ fn row<'a>(members: &[&'a RunRecord]) -> Row<'a> {
             .collect::<BTreeSet<_>>()
             .len(),
         accuracy: estimate(&column(|run| run.test_accuracy)),
+        macro_f1: estimate(&column(|run| run.test_macro_f1)),
+        calibration_error: estimate(&column(|run| run.test_calibration_error)),
         extra_tests: extra_names(members)
             .into_iter()
             .map(|name| ExtraEstimate {
@@ -204,6 +216,16 @@ fn row<'a>(members: &[&'a RunRecord]) -> Row<'a> {
         trainable_parameters_paper: most(|run| run.trainable_parameters_paper).unwrap_or(0),
         clips_per_second: median(column(|run| run.train_clips_per_second)),
         seconds_per_epoch: median(column(|run| run.seconds_per_epoch)),
+        seconds_per_step: median(column(|run| run.seconds_per_step)),
+        training_seconds: median(column(training_seconds)),
+        multiply_adds: MultiplyAdds {
+            backbone: most(|run| run.multiply_adds.backbone).unwrap_or(0),
+            method: most(|run| run.multiply_adds.method).unwrap_or(0),
+            method_stacked: members
+                .iter()
+                .filter_map(|run| run.multiply_adds.method_stacked)
+                .max(),
+        },
         peak_memory_bytes: median(column(|run| run.peak_memory_bytes as f64)) as u64,
         adapter_bytes: most(|run| run.adapter_bytes).unwrap_or(0),
         against_adapter: None,
@@ -213,7 +235,13 @@ fn row<'a>(members: &[&'a RunRecord]) -> Row<'a> {
     }
 }
 
-fn estimate(values: &[f64]) -> Estimate {
+/// Seconds of training of a run, validation left out.
+fn training_seconds(run: &RunRecord) -> f64 {
+    run.epochs.iter().map(|epoch| epoch.seconds).sum()
+}
+
+/// Mean and interval; without values a mean that is not a number.
+pub fn estimate(values: &[f64]) -> Estimate {
     Estimate::of(values).unwrap_or(Estimate {
         n: 0,
         mean: f64::NAN,

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 
 use super::compare::Reading;
 use super::format::{
-    ABSENT, accuracy, difference, memory, p_value, quantity, short_count, thousands,
+    ABSENT, accuracy, axis_value, difference, memory, p_value, quantity, short_count, thousands,
 };
+use super::studies::{Point, StudyView};
 use super::summary::{Row, TaskSummary};
 use crate::statistics::Estimate;
 
@@ -37,32 +38,51 @@ pub struct Cell {
     pub value: Option<f64>,
     /// The same rounded and with a unit, for figures long enough to need it.
     pub tooltip: String,
-    /// The row's method and the place of the row in the report, for the cell
-    /// that names them.
-    pub method: Option<(String, RowPlace)>,
+    /// The row of the report, for the cell that names it.
+    pub row: Option<RowLink>,
     /// A difference to draw beside the text.
     pub difference: Option<Estimate>,
+}
+
+/// The row of the report that a line of a table is about.
+#[derive(Debug, Clone)]
+pub struct RowLink {
+    /// Name of the task.
+    pub task: String,
+    /// Label of the runs.
+    pub method: String,
+    /// Where it stands.
+    pub place: RowPlace,
 }
 
 /// Where a row stands: index of its task and index within the task.
 pub type RowPlace = (usize, usize);
 
-fn columns(names: &[(&str, bool)]) -> Vec<Column> {
-    let column = |(name, numeric): &(&str, bool)| Column {
-        name: (*name).to_owned(),
-        numeric: *numeric,
-    };
-    names.iter().map(column).collect()
+/// Columns by name, each with whether it is numeric.
+pub fn columns(names: &[(&str, bool)]) -> Vec<Column> {
+    names
+        .iter()
+        .map(|(name, numeric)| column(name, *numeric))
+        .collect()
 }
 
-fn text(text: &str) -> Cell {
+fn column(name: &str, numeric: bool) -> Column {
+    Column {
+        name: name.to_owned(),
+        numeric,
+    }
+}
+
+/// A cell of words.
+pub fn text(text: &str) -> Cell {
     Cell {
         text: text.to_owned(),
         ..Cell::default()
     }
 }
 
-fn figure(text: String, value: f64) -> Cell {
+/// A cell of a number.
+pub fn figure(text: String, value: f64) -> Cell {
     Cell {
         text,
         value: value.is_finite().then_some(value),
@@ -70,16 +90,46 @@ fn figure(text: String, value: f64) -> Cell {
     }
 }
 
-fn method(row: &Row, text: &str, place: RowPlace) -> Cell {
+/// A whole number with its rounded form.
+pub fn count(n: u64) -> Cell {
+    Cell {
+        tooltip: short_count(n),
+        ..figure(thousands(n), n as f64)
+    }
+}
+
+/// Bytes with their rounded form.
+pub fn size(bytes: u64) -> Cell {
+    Cell {
+        tooltip: super::format::bytes(bytes),
+        ..figure(thousands(bytes), bytes as f64)
+    }
+}
+
+/// The task of a row, sorted by its place.
+pub fn task(row: &Row, place: RowPlace) -> Cell {
+    Cell {
+        value: Some(place.0 as f64),
+        ..text(row.task)
+    }
+}
+
+/// The name of a row.
+pub fn method(row: &Row, text: &str, place: RowPlace) -> Cell {
     Cell {
         text: text.to_owned(),
         value: Some(place.1 as f64),
-        method: Some((row.method.to_owned(), place)),
+        row: Some(RowLink {
+            task: row.task.to_owned(),
+            method: row.method.to_owned(),
+            place,
+        }),
         ..Cell::default()
     }
 }
 
-fn score(estimate: &Estimate) -> Cell {
+/// A share with its interval, in percent.
+pub fn score(estimate: &Estimate) -> Cell {
     figure(accuracy(estimate), estimate.mean)
 }
 
@@ -108,10 +158,7 @@ pub fn overview(tasks: &[TaskSummary]) -> Table {
         ("sounds", sources.len() > 1),
     ];
     for (name, _) in shown.iter().filter(|(_, several)| *several) {
-        columns.push(Column {
-            name: (*name).to_owned(),
-            numeric: false,
-        });
+        columns.push(column(name, false));
     }
     let mut cells = Vec::new();
     for (t, task) in tasks.iter().enumerate() {
@@ -133,25 +180,15 @@ pub fn overview(tasks: &[TaskSummary]) -> Table {
 }
 
 fn overview_row(row: &Row, place: RowPlace) -> Vec<Cell> {
-    let count = |n: u64| Cell {
-        tooltip: short_count(n),
-        ..figure(thousands(n), n as f64)
-    };
     vec![
-        Cell {
-            value: Some(place.0 as f64),
-            ..text(row.task)
-        },
+        task(row, place),
         method(row, row.method, place),
         count(row.trainable_parameters),
         score(&row.accuracy),
         figure(quantity(row.clips_per_second), row.clips_per_second),
         figure(quantity(row.seconds_per_epoch), row.seconds_per_epoch),
         figure(memory(row.peak_memory_bytes), row.peak_memory_bytes as f64),
-        Cell {
-            tooltip: super::format::bytes(row.adapter_bytes),
-            ..figure(thousands(row.adapter_bytes), row.adapter_bytes as f64)
-        },
+        size(row.adapter_bytes),
         count(row.trainable_parameters_paper),
         text(row.compat),
         text(row.precision),
@@ -159,39 +196,92 @@ fn overview_row(row: &Row, place: RowPlace) -> Vec<Cell> {
     ]
 }
 
-/// The accuracies of one task on all its test parts, and each method against
-/// the single adapter.
-pub fn comparison(task: &TaskSummary, index: usize) -> Table {
+/// The accuracies of one task on all its test parts, and each row against the
+/// single adapter.
+pub fn comparison(task: &TaskSummary, points: &[Point]) -> Table {
     let mut columns = columns(&[("method", false), ("accuracy, %", true)]);
-    for name in &task.extra_tests {
-        columns.push(Column {
-            name: format!("{name}, %"),
-            numeric: true,
-        });
-    }
+    columns.extend(extra_columns(task));
     columns.extend(self::columns(&[
+        ("macro F1, %", true),
+        ("calibration error, %", true),
+    ]));
+    columns.extend(against_columns());
+    let line = |point: &Point| {
+        let row = point.row;
+        let mut cells = vec![method(row, &row.label, point.place), score(&row.accuracy)];
+        cells.extend(extras(task, row));
+        cells.extend([score(&row.macro_f1), score(&row.calibration_error)]);
+        cells.extend(against_adapter(point));
+        cells
+    };
+    Table {
+        columns,
+        rows: points.iter().map(line).collect(),
+    }
+}
+
+/// The rows of a study on one task, with their place on its axis and their
+/// cost.
+pub fn study(view: &StudyView, task: &TaskSummary) -> Table {
+    let mut columns = Vec::new();
+    if let Some(axis) = &view.study.axis {
+        columns.push(column(axis, true));
+    }
+    columns.extend(self::columns(&[("method", false), ("accuracy, %", true)]));
+    columns.extend(extra_columns(task));
+    columns.extend(against_columns());
+    columns.extend(self::columns(&[
+        ("trainable parameters", true),
+        ("s/step", true),
+    ]));
+    let line = |point: &Point| {
+        let row = point.row;
+        let mut cells = Vec::new();
+        if view.study.axis.is_some() {
+            let absent = || text(ABSENT);
+            cells.push(point.x.map_or_else(absent, |x| figure(axis_value(x), x)));
+        }
+        cells.extend([method(row, &row.label, point.place), score(&row.accuracy)]);
+        cells.extend(extras(task, row));
+        cells.extend(against_adapter(point));
+        cells.extend([
+            count(row.trainable_parameters),
+            figure(quantity(row.seconds_per_step), row.seconds_per_step),
+        ]);
+        cells
+    };
+    Table {
+        columns,
+        rows: view.points.iter().map(line).collect(),
+    }
+}
+
+fn extra_columns(task: &TaskSummary) -> Vec<Column> {
+    let names = task.extra_tests.iter();
+    names
+        .map(|name| column(&format!("{name}, %"), true))
+        .collect()
+}
+
+fn extras(task: &TaskSummary, row: &Row) -> Vec<Cell> {
+    let names = task.extra_tests.iter();
+    names
+        .map(|name| row.extra(name).map_or_else(|| text(ABSENT), score))
+        .collect()
+}
+
+fn against_columns() -> Vec<Column> {
+    columns(&[
         ("against adapter, points", true),
         ("p", true),
         ("p, Holm", true),
         ("pairs", true),
         ("reading", false),
-    ]));
-    let row = |(r, row): (usize, &Row)| {
-        let mut cells = vec![method(row, &row.label, (index, r)), score(&row.accuracy)];
-        for name in &task.extra_tests {
-            cells.push(row.extra(name).map_or_else(|| text(ABSENT), score));
-        }
-        cells.extend(against_adapter(row));
-        cells
-    };
-    Table {
-        columns,
-        rows: task.rows.iter().enumerate().map(row).collect(),
-    }
+    ])
 }
 
-fn against_adapter(row: &Row) -> Vec<Cell> {
-    let reading = row.reading();
+fn against_adapter(point: &Point) -> Vec<Cell> {
+    let reading = point.row.reading_with(point.p_holm);
     let order = match reading {
         Reading::Higher => 0.0,
         Reading::WithinNoise => 1.0,
@@ -202,7 +292,7 @@ fn against_adapter(row: &Row) -> Vec<Cell> {
         value: Some(order),
         ..text(reading.words())
     };
-    let Some(test) = row.against_adapter else {
+    let Some(test) = point.row.against_adapter else {
         let absent = std::iter::repeat_with(|| text(ABSENT)).take(4);
         return absent.chain([reading]).collect();
     };
@@ -212,7 +302,7 @@ fn against_adapter(row: &Row) -> Vec<Cell> {
             ..figure(difference(&test.difference), test.difference.mean)
         },
         figure(p_value(test.p), test.p.unwrap_or(f64::NAN)),
-        figure(p_value(row.p_holm), row.p_holm.unwrap_or(f64::NAN)),
+        figure(p_value(point.p_holm), point.p_holm.unwrap_or(f64::NAN)),
         figure(test.difference.n.to_string(), test.difference.n as f64),
         reading,
     ]

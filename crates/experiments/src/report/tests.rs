@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::compare::Reading;
-use super::fixtures::{context, run, some_runs};
+use super::fixtures::{context, expert_use, run, some_runs};
 use super::*;
 
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
@@ -24,33 +24,60 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-fn written(context: &ReportContext, runs: &[RunRecord]) -> BTreeMap<String, String> {
-    let folder = tempfile::tempdir().unwrap();
-    write(folder.path(), context, runs).unwrap();
-    let files = contents(folder.path()).into_iter();
-    files
-        .map(|(name, bytes)| (name, String::from_utf8(bytes).unwrap()))
-        .collect()
+/// Every document and every plot as SVG.
+pub fn written(context: &ReportContext, runs: &[RunRecord]) -> BTreeMap<String, String> {
+    let documents = documents(context, runs).unwrap();
+    let files = documents.files.into_iter();
+    let files = files.map(|(name, bytes)| (name.to_owned(), String::from_utf8(bytes).unwrap()));
+    let plots = documents.plots.all();
+    let plots = plots.map(|plot| (format!("{}.svg", plot.file), draw::svg::svg(&plot.drawing)));
+    files.chain(plots).collect()
 }
 
 #[test]
 fn every_file_is_written_and_listed() {
     let folder = tempfile::tempdir().unwrap();
     let report = write(folder.path(), &context(), &some_runs()).unwrap();
-    let expected = [
-        "plots/languages-accuracy-parameters.svg",
-        "plots/languages-accuracy.svg",
-        "plots/languages-training.svg",
-        "plots/tones-accuracy-parameters.svg",
-        "plots/tones-accuracy.svg",
-        "plots/tones-training.svg",
-        "report.html",
-        "report.md",
-        "results.csv",
-        "results.json",
+    let rows = [
+        ("languages", &["linear"][..]),
+        ("tones", &["adapter", "linear", "soft-moa"]),
     ];
+    let mut plots = Vec::new();
+    for (task, methods) in rows {
+        for plot in [
+            "accuracy",
+            "accuracy-parameters",
+            "accuracy-seconds",
+            "training",
+        ] {
+            plots.push(format!("{task}-{plot}"));
+        }
+        plots.extend(
+            methods
+                .iter()
+                .map(|method| format!("{task}-confusion-{method}")),
+        );
+    }
+    let plots = plots.iter();
+    let plots =
+        plots.flat_map(|plot| ["svg", "png"].map(|ending| format!("plots/{plot}.{ending}")));
+    let documents = ["report.html", "report.md", "results.csv", "results.json"];
+    let mut expected: Vec<String> = documents
+        .map(str::to_owned)
+        .into_iter()
+        .chain(plots)
+        .collect();
+    expected.sort();
     let found = contents(folder.path());
-    assert_eq!(found.keys().collect::<Vec<_>>(), expected);
+    assert_eq!(found.keys().cloned().collect::<Vec<_>>(), expected);
+    for (name, content) in &found {
+        let signature = b"\x89PNG\r\n\x1a\n";
+        assert_eq!(
+            content.starts_with(signature),
+            name.ends_with(".png"),
+            "{name}"
+        );
+    }
     let mut listed = report.files.clone();
     listed.sort();
     let mut paths: Vec<_> = expected.iter().map(|f| folder.path().join(f)).collect();
@@ -191,7 +218,9 @@ fn the_markdown_table_has_the_promised_columns() {
         assert!(head.contains(column), "{column} is not in {head}");
     }
     let columns = head.matches('|').count();
-    let rows = markdown.lines().filter(|line| line.starts_with("| tones"));
+    let table = markdown[markdown.find(head).unwrap()..].lines();
+    let table = table.take_while(|line| line.starts_with('|'));
+    let rows = table.filter(|line| line.starts_with("| tones"));
     assert!(rows.clone().all(|row| row.matches('|').count() == columns));
     assert_eq!(rows.count(), 3);
     assert!(markdown.contains("always answering the largest class 30.0 %"));
@@ -211,8 +240,10 @@ fn the_page_loads_nothing_and_every_link_inside_it_has_a_target() {
     for target in targets {
         assert!(page.contains(&format!("id=\"{target}\"")), "#{target}");
     }
-    assert_eq!(page.matches("<table class=\"sortable\"").count(), 3);
-    assert_eq!(page.matches("<svg xmlns").count(), 6);
+    // All rows, a table for each task, costs.
+    assert_eq!(page.matches("<table class=\"sortable\"").count(), 4);
+    // Four plots for each task, and a confusion matrix for each of four rows.
+    assert_eq!(page.matches("<svg xmlns").count(), 12);
 }
 
 #[test]
@@ -276,8 +307,35 @@ proptest! {
             run.backbone = evil.clone();
             run.environment.processor = evil.clone();
             run.config = json!({ "x": evil });
+            run.class_names = vec![evil.clone(); 4];
+            let mut used = expert_use(&[0.6, 0.4]);
+            used.clips[0].clip = evil.clone();
+            used.clips[0].layers[0].name = evil.clone();
+            used.layers[0].name = evil.clone();
+            run.expert_use = Some(used);
         }
         let mut context = context();
+        context.studies = vec![Study {
+            name: evil.clone(),
+            title: evil.clone(),
+            note: evil.clone(),
+            tasks: Vec::new(),
+            axis: Some(evil.clone()),
+            rows: [1.0, 2.0]
+                .map(|x| StudyRow {
+                    label: evil.clone(),
+                    x: Some(x),
+                    series: Some(evil.clone()),
+                })
+                .to_vec(),
+        }];
+        context.published = vec![Published {
+            task: evil.clone(),
+            label: evil.clone(),
+            accuracy: 50.0,
+            source: evil.clone(),
+            setting: evil.clone(),
+        }];
         context.title = evil.clone();
         context.notes.push(evil.clone());
         context.missing.push(evil.clone());

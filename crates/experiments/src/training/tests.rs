@@ -1,6 +1,7 @@
 use super::*;
 use crate::evaluation::evaluate;
 use crate::toy;
+use ast_model::Precision;
 
 const CLASSES: usize = 4;
 
@@ -72,6 +73,28 @@ fn training_tells_separable_clips_apart() {
             .map(|epoch| epoch.train_loss)
             .collect();
         assert!(losses[5] < 0.5 * losses[0], "{method}: {losses:?}");
+    }
+}
+
+#[test]
+fn a_frozen_backbone_in_bf16_trains_as_well_as_in_f32() {
+    let (clips, split) = toy_set();
+    for method in ["adapter", "soft-moa", "late"] {
+        let last_losses = [Precision::F32, Precision::Bf16].map(|precision| {
+            let model = toy::in_precision(method, CLASSES, precision);
+            let trained = train(&model, &clips, &split, &config(), &mut |_| {
+                Control::Continue
+            })
+            .unwrap();
+            assert_eq!(accuracy(&model, &clips, &split.validation), 1.0, "{method}");
+            trained.epochs[5].train_loss
+        });
+        let [wide, narrow] = last_losses;
+        assert!(
+            (narrow - wide).abs() < 0.1 * wide + 0.01,
+            "{method}: {last_losses:?}"
+        );
+        assert_ne!(narrow, wide, "{method}: both in f32");
     }
 }
 

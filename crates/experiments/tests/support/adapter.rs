@@ -87,6 +87,7 @@ impl Place {
             pooling: Pooling::All,
             head: Head::Linear,
             first_block: 0,
+            mask_padding: false,
             labels: ["cat", "dog"].map(str::to_owned).to_vec(),
             features: serde_json::to_value(front_end).unwrap(),
         };

@@ -1,6 +1,7 @@
 //! The choices of the tokens and their places in the experts' queues.
 
 use super::{Group, Priority, SparseConfig};
+use crate::mask::{TokenMask, masked};
 use tch::{Kind, Tensor};
 
 /// Which experts the tokens of a batch chose.
@@ -19,7 +20,11 @@ pub struct Assignment {
 
 impl Assignment {
     /// `probabilities` [B, L, N]; the configuration is valid for N.
-    pub(super) fn new(probabilities: &Tensor, config: &SparseConfig) -> Self {
+    pub(super) fn new(
+        probabilities: &Tensor,
+        config: &SparseConfig,
+        mask: Option<&TokenMask>,
+    ) -> Self {
         let size = probabilities.size();
         let (b, l, n) = (size[0], size[1], size[2]);
         // A stable sort: among equal probabilities the lower index comes first.
@@ -32,9 +37,12 @@ impl Assignment {
             chosen.shallow_clone()
         };
         let unlimited = Self {
-            kept: experts.ones_like().to_kind(Kind::Bool),
+            kept: match mask {
+                Some(mask) => mask.of_choices(config.k).contiguous(),
+                None => experts.ones_like().to_kind(Kind::Bool),
+            },
             experts,
-            gates,
+            gates: masked(gates, mask),
             expert_count: n,
         };
         let (groups, tokens) = match config.group {
@@ -52,8 +60,10 @@ impl Assignment {
             }
         };
         let experts = unlimited.experts.view([groups, tokens, config.k]);
-        let places = places_in_queue(&experts, n, queue.as_ref());
-        let kept = places.view([b, l, config.k]).lt(capacity);
+        let waiting = unlimited.kept.view([groups, tokens, config.k]);
+        let places = places_in_queue(&experts, &waiting, n, queue.as_ref());
+        let places = places.view([b, l, config.k]);
+        let kept = places.lt(capacity).logical_and(&unlimited.kept);
         Self {
             gates: &unlimited.gates * kept.to_kind(unlimited.gates.kind()),
             kept,
@@ -95,24 +105,29 @@ fn by_score(score: &Tensor) -> Tensor {
 
 /// The place of every choice in the queue of its expert and group: all first
 /// choices before all second choices, and within these in the order of `queue`
-/// (a permutation of the group's tokens), or by position.
+/// (a permutation of the group's tokens), or by position. Choices that are not
+/// `waiting` take no place.
 ///
 /// # Shapes
-/// `experts` [G, T, K], `queue` [G, T] → [G, T, K].
-fn places_in_queue(experts: &Tensor, n: i64, queue: Option<&Tensor>) -> Tensor {
+/// `experts` and `waiting` [G, T, K], `queue` [G, T] → [G, T, K].
+fn places_in_queue(experts: &Tensor, waiting: &Tensor, n: i64, queue: Option<&Tensor>) -> Tensor {
     let size = experts.size();
     let (g, t, k) = (size[0], size[1], size[2]);
     let in_order = |x: &Tensor, order: &Tensor| {
         let order = order.unsqueeze(-1).expand([g, t, k], false);
         x.gather(1, &order, false)
     };
-    let ordered = match queue {
-        Some(queue) => in_order(experts, queue),
-        None => experts.shallow_clone(),
+    let arriving = |x: &Tensor| {
+        let ordered = match queue {
+            Some(queue) => in_order(x, queue),
+            None => x.shallow_clone(),
+        };
+        ordered.transpose(1, 2).reshape([g, k * t, 1])
     };
-    let arrivals = ordered.transpose(1, 2).reshape([g, k * t, 1]);
+    let arrivals = arriving(experts);
+    let counted = arriving(&waiting.to_kind(Kind::Int64));
     let options = (Kind::Int64, experts.device());
-    let joined = Tensor::zeros([g, k * t, n], options).scatter_value(2, &arrivals, 1);
+    let joined = Tensor::zeros([g, k * t, n], options).scatter(2, &arrivals, &counted);
     let place = joined.cumsum(1, None::<Kind>).gather(2, &arrivals, false) - 1;
     let place = place.view([g, k, t]).transpose(1, 2);
     match queue {
@@ -129,11 +144,23 @@ mod tests {
         Vec::try_from(t.reshape([-1])).expect("integers")
     }
 
+    fn all(experts: &Tensor) -> Tensor {
+        experts.ones_like().to_kind(Kind::Bool)
+    }
+
+    #[test]
+    fn choices_left_out_take_no_place() {
+        let experts = Tensor::from_slice(&[0i64, 0, 1, 0]).view([1, 4, 1]);
+        let waiting = Tensor::from_slice(&[true, false, true, true]).view([1, 4, 1]);
+        let places = numbers(&places_in_queue(&experts, &waiting, 2, None));
+        assert_eq!([places[0], places[2], places[3]], [0, 0, 1]);
+    }
+
     #[test]
     fn first_choices_queue_before_second_choices() {
         // Tokens 0, 1, 2 choose (0, 1), (1, 0), (0, 1).
         let experts = Tensor::from_slice(&[0i64, 1, 1, 0, 0, 1]).view([1, 3, 2]);
-        let places = places_in_queue(&experts, 2, None);
+        let places = places_in_queue(&experts, &all(&experts), 2, None);
         assert_eq!(numbers(&places), [0, 1, 0, 2, 1, 2]);
     }
 
@@ -143,7 +170,7 @@ mod tests {
         let queue = by_score(&Tensor::from_slice(&[0.4f32, 0.9, 0.4]).view([1, 3]));
         assert_eq!(numbers(&queue), [1, 0, 2]);
         assert_eq!(
-            numbers(&places_in_queue(&experts, 2, Some(&queue))),
+            numbers(&places_in_queue(&experts, &all(&experts), 2, Some(&queue))),
             [1, 0, 2]
         );
     }
@@ -151,7 +178,8 @@ mod tests {
     #[test]
     fn every_group_has_queues_of_its_own() {
         let experts = Tensor::from_slice(&[0i64, 0, 0, 0]).view([2, 2, 1]);
-        assert_eq!(numbers(&places_in_queue(&experts, 2, None)), [0, 1, 0, 1]);
+        let places = places_in_queue(&experts, &all(&experts), 2, None);
+        assert_eq!(numbers(&places), [0, 1, 0, 1]);
     }
 
     #[test]
@@ -162,7 +190,7 @@ mod tests {
             k: 3,
             ..SparseConfig::default()
         };
-        let assignment = Assignment::new(&probabilities, &config);
+        let assignment = Assignment::new(&probabilities, &config, None);
         assert_eq!(numbers(&assignment.experts), [0, 1, 2, 1, 3, 0]);
     }
 }

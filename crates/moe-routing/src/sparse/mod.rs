@@ -9,8 +9,10 @@ pub use assignment::Assignment;
 pub(crate) use config::rounded_up;
 pub use config::{Exploration, Gate, Group, Priority, SparseConfig};
 
+use crate::check::named;
 use crate::logits::{check, check_logits, router_logits};
 use crate::losses::{importance, load, load_balance, z};
+use crate::mask::{TokenMask, masked};
 use crate::metrics::{shares, sum_per_clip};
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, Train};
 use dispatcher::SparseDispatcher;
@@ -30,14 +32,16 @@ pub struct SparseRouter {
 }
 
 impl SparseRouter {
-    /// Which experts the tokens `x` [B, L, D] choose, with which gates, in
-    /// evaluation.
+    /// Which experts the tokens `x` choose, with which gates, in evaluation.
+    ///
+    /// # Shapes
+    /// `x` [B, L, D]; the B · L tokens of the assignment are clip after clip
     ///
     /// # Errors
     /// When `x`, `weight`, `bias` and the configuration do not fit together.
     pub fn assign(&self, x: &Tensor) -> Result<Assignment> {
         let scores = self.scores(self.logits(x, None)?, None)?;
-        Ok(Assignment::new(&scores.probabilities, &self.config))
+        Ok(Assignment::new(&scores.probabilities, &self.config, None))
     }
 
     /// The logits of the tokens, their input shaken where that is wanted.
@@ -134,12 +138,13 @@ impl Router for SparseRouter {
     fn route_logits(&self, logits: &Tensor, output: Kind, want: RouteOptions) -> Result<Routing> {
         check_logits(logits, &self.bias)?;
         let scores = self.scores(logits.shallow_clone(), want.train)?;
-        let assignment = Assignment::new(&scores.probabilities, &self.config);
+        let mask = TokenMask::of(&want, named("the logits", logits))?;
+        let assignment = Assignment::new(&scores.probabilities, &self.config, mask.as_ref());
         let losses = want.losses.then(|| self.losses(&scores, &assignment));
         let metrics = want.metrics.then(|| RouterMetrics {
             drop_rate: assignment.drop_rate(),
             experts_per_token: self.config.k as f64 * (1.0 - assignment.drop_rate()),
-            ..RouterMetrics::from_clips(sum_per_clip(&assignment.chosen()))
+            ..RouterMetrics::from_clips(sum_per_clip(&masked(assignment.chosen(), mask.as_ref())))
         });
         let dispatcher = SparseDispatcher::new(assignment, output);
         let shares = want.metrics.then(|| shares(&dispatcher.gates));

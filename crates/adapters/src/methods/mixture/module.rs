@@ -58,11 +58,13 @@ impl Mixture {
         context: &Context,
     ) -> Result<Tensor, HookError> {
         let draws = StepDraws::new(context, place);
+        let mask = context.step.token_mask(n);
         let options = RouteOptions {
             metrics: context.step.is_watched(),
             losses: self.weights.any() && context.step.train,
             slots: false,
             train: draws.train(),
+            mask: mask.as_ref(),
         };
         let mixed = layer.forward(n, options)?;
         if let Some(loss) = mixed

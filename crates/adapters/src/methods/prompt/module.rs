@@ -1,6 +1,6 @@
 //! Prompts as an extension of the backbone.
 
-use ast_model::{AstConfig, Context, Extension, HookError};
+use ast_model::{AstConfig, Context, Extension, HookError, SPECIAL_TOKENS};
 use tch::Tensor;
 
 use super::{PromptConfig, token_bound};
@@ -15,9 +15,6 @@ pub(super) struct Prompts {
     /// Special tokens that stay, before the prompts.
     special: i64,
 }
-
-/// Special tokens of the backbone: class and distillation.
-const SPECIAL_TOKENS: i64 = 2;
 
 impl Prompts {
     pub fn new(config: &PromptConfig, backbone: &AstConfig, parameters: &mut Parameters) -> Self {

@@ -1,13 +1,14 @@
 //! Tables of the HTML page.
 
-use super::escape::escape_html as escape;
-use super::marks;
-use super::plots::Styles;
-use super::tables::{Cell, Column, Table};
+use crate::report::draw::marks;
+use crate::report::escape::{escape_html as escape, slug};
+use crate::report::plots::Styles;
+use crate::report::tables::{Cell, Column, RowLink, Table};
 use crate::statistics;
 
-/// A sortable table in a container that scrolls on its own.
-pub fn table(caption: &str, table: &Table, styles: &Styles) -> String {
+/// A table to sort and filter, in a container that scrolls on its own. `id` and
+/// the names of the columns are what addresses of a sorted table are made of.
+pub fn table(id: &str, caption: &str, table: &Table, styles: &Styles) -> String {
     let caption = escape(caption);
     let reach = reach(table);
     let head: String = table.columns.iter().map(heading).collect();
@@ -15,14 +16,14 @@ pub fn table(caption: &str, table: &Table, styles: &Styles) -> String {
     let mut last_group = None;
     for cells in &table.rows {
         // A stronger line where the next task begins.
-        let group = cells[0].method.is_none().then(|| cells[0].text.as_str());
+        let by_task = table.columns[0].name == "task";
+        let group = by_task.then(|| cells[0].text.as_str());
         let begins = last_group.is_some() && last_group != group;
         last_group = group;
-        body.push_str(if begins {
-            "<tr class=\"begins\">"
-        } else {
-            "<tr>"
-        });
+        let class = if begins { " class=\"begins\"" } else { "" };
+        let link = cells.iter().find_map(|cell| cell.row.as_ref());
+        let names = link.map_or_else(String::new, names);
+        body.push_str(&format!("<tr{class}{names}>"));
         for (column, cell) in table.columns.iter().zip(cells) {
             body.push_str(&render(column, cell, styles, reach));
         }
@@ -30,8 +31,14 @@ pub fn table(caption: &str, table: &Table, styles: &Styles) -> String {
     }
     format!(
         "<p class=\"caption\">{caption}</p>\n\
-         <div class=\"scroll\" tabindex=\"0\"><table class=\"sortable\" aria-label=\"{caption}\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n",
+         <div class=\"scroll\" tabindex=\"0\"><table class=\"sortable\" id=\"{id}\" aria-label=\"{caption}\">\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n",
     )
+}
+
+/// What the filter goes by.
+fn names(link: &RowLink) -> String {
+    let (task, method) = (escape(&link.task), escape(&link.method));
+    format!(" data-task=\"{task}\" data-method=\"{method}\"")
 }
 
 /// A plain table of texts inside a container that scrolls; each heading says
@@ -67,7 +74,11 @@ fn heading(column: &Column) -> String {
         (false, "method") => " class=\"method\"",
         _ => "",
     };
-    format!("<th scope=\"col\"{class}>{}</th>", escape(&column.name))
+    format!(
+        "<th scope=\"col\"{class} data-c=\"{}\">{}</th>",
+        slug(&column.name),
+        escape(&column.name)
+    )
 }
 
 fn render(column: &Column, cell: &Cell, styles: &Styles, reach: f64) -> String {
@@ -75,15 +86,20 @@ fn render(column: &Column, cell: &Cell, styles: &Styles, reach: f64) -> String {
         .value
         .map_or_else(String::new, |value| format!(" data-v=\"{value}\""));
     let text = escape(&cell.text);
-    if let Some((method, (task, row))) = &cell.method {
-        let swatch = styles.get(method).copied().map(marks::swatch);
+    if let Some(link) = &cell.row {
+        let (task, row) = link.place;
+        let swatch = styles.get(&link.method).copied().map(marks::swatch);
         return format!(
             "<th scope=\"row\" class=\"method\"{value}><a href=\"#row-{task}-{row}\" \
              title=\"Configuration and runs\">{}{text}</a></th>",
             swatch.unwrap_or_default()
         );
     }
-    let class = if column.numeric { " class=\"n\"" } else { "" };
+    let class = match (column.numeric, cell.text.chars().count()) {
+        (true, _) => " class=\"n\"",
+        (false, 41..) => " class=\"long\"",
+        _ => "",
+    };
     let title = match cell.tooltip.as_str() {
         "" => String::new(),
         tooltip => format!(" title=\"{}\"", escape(tooltip)),

@@ -1,8 +1,8 @@
 //! The shapes of the markers, and the small pictures inside table cells.
 
+use super::Ink;
 use super::axis::Scale;
-use super::order::{Marker, Style};
-use super::svg::Ink;
+use crate::report::order::{Marker, Style};
 use crate::statistics::Estimate;
 
 /// A coordinate with at most two decimals.
@@ -25,43 +25,61 @@ pub fn points_path(points: &[(f64, f64)]) -> String {
     format!("M{}", steps.join("L"))
 }
 
+/// What a marker consists of.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Outline {
+    /// A disc of the given radius.
+    Circle,
+    /// A filled polygon.
+    Corners(Vec<(f64, f64)>),
+    /// Two strokes.
+    Strokes([Vec<(f64, f64)>; 2]),
+}
+
 /// The outline of a marker of radius about `r`.
-pub fn marker_path((x, y): (f64, f64), marker: Marker, r: f64) -> String {
+pub fn outline((x, y): (f64, f64), marker: Marker, r: f64) -> Outline {
     // A polygon of `corners`, first one at `turn` (in parts of a full turn,
     // clockwise from the top), alternating between the radii.
     let polygon = |corners: usize, turn: f64, radii: [f64; 2]| {
-        let points: Vec<(f64, f64)> = (0..corners)
-            .map(|i| {
-                let angle = (turn + i as f64 / corners as f64) * std::f64::consts::TAU;
-                let radius = r * radii[i % 2];
-                (x + radius * angle.sin(), y - radius * angle.cos())
-            })
-            .collect();
-        format!("{}Z", points_path(&points))
+        let corner = |i: usize| {
+            let angle = (turn + i as f64 / corners as f64) * std::f64::consts::TAU;
+            let radius = r * radii[i % 2];
+            (x + radius * angle.sin(), y - radius * angle.cos())
+        };
+        Outline::Corners((0..corners).map(corner).collect())
     };
     match marker {
-        Marker::Circle => {
-            let (left, d) = (number(x - r), number(2.0 * r));
-            let r = number(r);
-            let y = number(y);
-            format!("M{left} {y}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0Z")
-        }
+        Marker::Circle => Outline::Circle,
         Marker::Square => polygon(4, 0.125, [1.25, 1.25]),
         Marker::Diamond => polygon(4, 0.0, [1.3, 1.3]),
         Marker::Up => polygon(3, 0.0, [1.35, 1.35]),
         Marker::Down => polygon(3, 0.5, [1.35, 1.35]),
         Marker::Pentagon => polygon(5, 0.0, [1.2, 1.2]),
         Marker::Star => polygon(10, 0.0, [1.5, 0.68]),
-        Marker::Plus => cross(x, y, r * 1.1, 0.0),
-        Marker::Cross => cross(x, y, r * 1.1, std::f64::consts::FRAC_PI_4),
+        Marker::Plus => cross((x, y), r * 1.1, 0.0),
+        Marker::Cross => cross((x, y), r * 1.1, std::f64::consts::FRAC_PI_4),
     }
 }
 
-fn cross(x: f64, y: f64, r: f64, turn: f64) -> String {
+fn cross((x, y): (f64, f64), r: f64, turn: f64) -> Outline {
     let (sin, cos) = (r * turn.sin(), r * turn.cos());
-    let first = points_path(&[(x - cos, y - sin), (x + cos, y + sin)]);
-    let second = points_path(&[(x + sin, y - cos), (x - sin, y + cos)]);
-    format!("{first}{second}")
+    let first = vec![(x - cos, y - sin), (x + cos, y + sin)];
+    let second = vec![(x + sin, y - cos), (x - sin, y + cos)];
+    Outline::Strokes([first, second])
+}
+
+/// The outline of a marker as an SVG path.
+pub fn marker_path((x, y): (f64, f64), marker: Marker, r: f64) -> String {
+    match outline((x, y), marker, r) {
+        Outline::Circle => {
+            let (left, d) = (number(x - r), number(2.0 * r));
+            let r = number(r);
+            let y = number(y);
+            format!("M{left} {y}a{r} {r} 0 1 0 {d} 0a{r} {r} 0 1 0 -{d} 0Z")
+        }
+        Outline::Corners(corners) => format!("{}Z", points_path(&corners)),
+        Outline::Strokes([first, second]) => points_path(&first) + &points_path(&second),
+    }
 }
 
 /// A method's marker as a small picture beside its name.

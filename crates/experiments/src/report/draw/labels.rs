@@ -29,6 +29,16 @@ impl Box2 {
         Self::new(x - dx, y - dy, x + dx, y + dy)
     }
 
+    /// The same with a margin all around.
+    pub fn grown(&self, by: f64) -> Self {
+        Self::new(
+            self.left - by,
+            self.top - by,
+            self.right + by,
+            self.bottom + by,
+        )
+    }
+
     /// Area shared with `other`.
     pub fn overlap(&self, other: &Self) -> f64 {
         let width = self.right.min(other.right) - self.left.max(other.left);
