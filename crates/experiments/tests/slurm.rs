@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -55,7 +55,7 @@ struct Cluster {
 }
 
 /// Starts a daemon of Slurm; it stays in the foreground.
-fn daemon(network: &Loopback, folder: &PathBuf, words: &[&str]) -> Daemon {
+fn daemon(network: &Loopback, folder: &Path, words: &[&str]) -> Daemon {
     let mut command = network.command(words[0]);
     command.args(&words[1..]);
     command.env("SLURM_CONF", folder.join("slurm.conf"));
