@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::draw::axis::{Scale, accuracy_range};
 use super::draw::{Anchor, Drawing, Ink, fitted, text_width};
-use super::format::axis_value;
+use super::format::{axis_value, round_count};
 use super::order::{self, Style};
 use super::plots::{Direction, WIDTH, interval, tick_percent, tooltip};
 use super::studies::{Point, StudyView};
@@ -112,13 +112,20 @@ fn frame(drawing: &mut Drawing, y: Scale, (right, top, bottom): (f64, f64, f64))
     drawing.line((LEFT, bottom), (right, bottom), Ink::Axis, 1.0);
 }
 
-/// The places of the rows themselves are the ticks, as far as they have room.
+/// The places of the rows themselves are the ticks, as far as they have room;
+/// where they are long numbers, round ones.
 fn ticks(drawing: &mut Drawing, x: Scale, xs: &[f64], bottom: f64) {
+    let long = xs.iter().any(|value| value.abs() >= 10_000.0);
+    let ticks = if long { x.ticks(7) } else { xs.to_vec() };
     let mut free = f64::NEG_INFINITY;
-    for &value in xs {
+    for value in ticks {
         let at = x.at(value);
         drawing.line((at, bottom), (at, bottom + 5.0), Ink::Axis, 1.0);
-        let text = axis_value(value);
+        let text = if long {
+            round_count(value)
+        } else {
+            axis_value(value)
+        };
         let half = text_width(&text, 12.0) / 2.0;
         if at - half > free {
             let place = (at, bottom + 19.0);

@@ -98,7 +98,7 @@ impl<'a> Block<'a> {
 
     fn draw(&self, drawing: &mut Drawing, top: f64, class: &str, layers: &[LayerUse]) {
         let clip = self.clip;
-        let name = format!("{} ({class})", clip.clip);
+        let name = format!("{}: {class}", clip.clip);
         let name = fitted(&name, 13.0, WIDTH - 28.0);
         drawing.text((14.0, top + 22.0), 13.0, Ink::Text, Anchor::Start, &name);
         let wide = (WIDTH - LEFT - RIGHT) / self.experts as f64;

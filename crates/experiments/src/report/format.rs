@@ -29,6 +29,13 @@ pub fn short_count(value: u64) -> String {
     }
 }
 
+/// A tick of an axis of counts: 1, 2, 3 or 5 times a power of ten needs no
+/// decimals.
+pub fn round_count(tick: f64) -> String {
+    let text = short_count(tick.round() as u64);
+    text.replace(".00", "").replace(".0 ", " ")
+}
+
 /// Bytes in the largest binary unit that leaves a number of at least 1.
 pub fn bytes(value: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -177,8 +184,7 @@ pub fn axis_value(value: f64) -> String {
         return format!("{sign}{}", thousands(size as u64));
     }
     if size >= 10_000.0 {
-        let text = short_count(size.round() as u64);
-        return text.replace(".00", "").replace(".0 ", " ");
+        return round_count(size);
     }
     let decimals = (3 - size.max(1e-9).log10().floor() as i32).clamp(0, 9) as usize;
     let text = format!("{value:.decimals$}");
@@ -190,10 +196,7 @@ pub fn axis_value(value: f64) -> String {
 
 /// Multiply-adds with a unit: `44.1 G`.
 pub fn operations(value: u64) -> String {
-    match value {
-        0 => ABSENT.to_owned(),
-        _ => short_count(value),
-    }
+    short_count(value)
 }
 
 /// `1 run`, `2 runs`.
@@ -254,6 +257,9 @@ mod tests {
         assert_eq!(axis_value(1.5), "1.5");
         assert_eq!(axis_value(43_828.0), "43,828");
         assert_eq!(axis_value(250_000.0), "250 k");
+        assert_eq!(round_count(1_000_000.0), "1 M");
+        assert_eq!(round_count(1_050_000.0), "1.05 M");
+        assert_eq!(round_count(20_000.0), "20 k");
     }
 
     #[test]

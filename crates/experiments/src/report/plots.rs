@@ -23,6 +23,17 @@ pub type Styles = BTreeMap<String, Style>;
 const DOTS: &str = "Test accuracy by method: mean with its 95 % interval, and each run as a small \
                     dot. The dashed line is the share of the largest class.";
 
+/// Caption of the training curves.
+const TRAINING: &str = "Validation accuracy by epoch: the mean over the runs as a thick line, \
+                        each run as a thin one with a dot at the epoch whose weights were \
+                        tested; the other methods in grey.";
+
+/// The same where only some rows are drawn.
+const TRAINING_SOME: &str = "Validation accuracy by epoch, for the rows of the first table on \
+                             this task: the mean over the runs as a thick line, each run as a \
+                             thin one with a dot at the epoch whose weights were tested; the \
+                             other methods in grey.";
+
 /// A finished plot.
 #[derive(Debug)]
 pub struct Plot {
@@ -118,7 +129,9 @@ fn over_rows(
             "accuracy",
             DOTS,
             false,
-            (!in_study).then(|| dots(task, rows, (title, ""), styles)).flatten(),
+            (!in_study)
+                .then(|| dots(task, rows, (title, ""), styles))
+                .flatten(),
         ),
         plot(
             "accuracy-parameters",
@@ -138,8 +151,7 @@ fn over_rows(
         ),
         plot(
             "training",
-            "Validation accuracy by epoch: the mean over the runs as a thick line, each run as a \
-             thin one with a dot at the epoch whose weights were tested; the other methods in grey.",
+            if in_study { TRAINING_SOME } else { TRAINING },
             true,
             curves(rows, title, styles),
         ),

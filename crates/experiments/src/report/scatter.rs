@@ -45,11 +45,7 @@ impl Cost {
 
     fn tick(self, tick: f64) -> String {
         match self {
-            // Ticks are 1, 2, 3 or 5 times a power of ten: no decimals are needed.
-            Self::Parameters => {
-                let text = format::short_count(tick.round() as u64);
-                text.replace(".00", "").replace(".0", "")
-            }
+            Self::Parameters => format::round_count(tick),
             Self::Seconds => format::axis_value(tick),
         }
     }

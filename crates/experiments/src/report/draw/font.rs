@@ -1,5 +1,6 @@
-//! The letters of the drawings: Roboto, of which a subset is compiled in, so
-//! that pixels are the same on every machine.
+//! The letters of the drawings: subsets of Roboto and, for the Mandarin phonetic
+//! signs in file names of one of the tasks, Droid Sans Fallback. They are
+//! compiled in, so that pixels are the same on every machine.
 //!
 //! SVG texts are set by whoever shows them; their widths are close to these.
 
@@ -11,38 +12,58 @@ static REGULAR: LazyLock<Option<Face<'static>>> =
     LazyLock::new(|| Face::parse(include_bytes!("../assets/Roboto-Regular-subset.ttf"), 0).ok());
 static BOLD: LazyLock<Option<Face<'static>>> =
     LazyLock::new(|| Face::parse(include_bytes!("../assets/Roboto-Medium-subset.ttf"), 0).ok());
+static PHONETIC: LazyLock<Option<Face<'static>>> = LazyLock::new(|| {
+    let bytes = include_bytes!("../assets/DroidSansFallback-bopomofo-subset.ttf");
+    Face::parse(bytes, 0).ok()
+});
 
-/// Width of a letter that the font lacks, in units of the font size.
+/// Width of a letter without a font, in units of the font size.
 const USUAL: f64 = 0.6;
 
-/// Fonts of readers may be a little wider.
+/// Fonts of readers may be wider.
 const ROOM: f64 = 1.14;
 
-/// The font of plain or bold text; `None` never happens with the fonts that
-/// are compiled in.
-pub fn face(bold: bool) -> Option<&'static Face<'static>> {
-    if bold {
-        BOLD.as_ref()
-    } else {
-        REGULAR.as_ref()
+/// A letter of one of the fonts.
+#[derive(Clone, Copy)]
+pub struct Glyph {
+    /// Its font.
+    pub face: &'static Face<'static>,
+    /// Its place there.
+    pub id: GlyphId,
+}
+
+impl Glyph {
+    /// The letter in plain or bold type: an empty box where no font has it.
+    /// `None` never happens with the fonts that are compiled in.
+    pub fn of(letter: char, bold: bool) -> Option<Self> {
+        let main = if bold {
+            BOLD.as_ref()
+        } else {
+            REGULAR.as_ref()
+        }?;
+        let found = [Some(main), PHONETIC.as_ref()]
+            .into_iter()
+            .flatten()
+            .find_map(|face| Some((face, face.glyph_index(letter)?)));
+        let (face, id) = found.unwrap_or((main, GlyphId(0)));
+        Some(Self { face, id })
     }
-}
 
-/// Glyph of a letter: the font's empty box where it lacks one.
-pub fn glyph(face: &Face, letter: char) -> GlyphId {
-    face.glyph_index(letter).unwrap_or(GlyphId(0))
-}
+    /// Units of its font that make up the font size.
+    pub fn units(self) -> f64 {
+        f64::from(self.face.units_per_em().max(1))
+    }
 
-/// Width of a letter in units of the font size.
-pub fn advance(face: &Face, letter: char) -> f64 {
-    let units = f64::from(face.units_per_em().max(1));
-    let width = face.glyph_hor_advance(glyph(face, letter));
-    width.map_or(USUAL, |width| f64::from(width) / units)
+    /// Its width in units of the font size.
+    pub fn advance(self) -> f64 {
+        let width = self.face.glyph_hor_advance(self.id);
+        width.map_or(USUAL, |width| f64::from(width) / self.units())
+    }
 }
 
 /// Approximate width of `text` at `size` pixels.
 pub fn text_width(text: &str, size: f64) -> f64 {
-    let width = |letter| face(false).map_or(USUAL, |face| advance(face, letter));
+    let width = |letter| Glyph::of(letter, false).map_or(USUAL, Glyph::advance);
     text.chars().map(width).sum::<f64>() * size * ROOM
 }
 
@@ -68,11 +89,15 @@ mod tests {
     #[test]
     fn the_fonts_hold_every_letter_that_the_report_writes() {
         for bold in [false, true] {
-            let face = face(bold).expect("a font");
-            let letters = (' '..='~').chain("–…±×−·µäéß≤²".chars());
+            let letters = (' '..='~').chain("–…±×−·µäéß≤²ㄅㄧㄠㄢ".chars());
             for letter in letters {
-                assert!(face.glyph_index(letter).is_some(), "{letter:?}");
+                let glyph = Glyph::of(letter, bold).expect("a font");
+                assert_ne!(glyph.id, GlyphId(0), "{letter:?}");
             }
+            assert_eq!(
+                Glyph::of('漢', bold).map(|glyph| glyph.id),
+                Some(GlyphId(0))
+            );
         }
     }
 

@@ -3,54 +3,70 @@
 use tiny_skia::{Path, PathBuilder};
 use ttf_parser::OutlineBuilder;
 
-use super::font::{advance, face, glyph};
+use super::font::Glyph;
 use super::{Anchor, Text};
 
-/// The outlines around the text's own point, in units of the font and upwards,
-/// and how many units make up the font size; `None` for text without ink.
-pub fn path(text: &Text) -> Option<(Path, f32)> {
-    let face = face(text.bold)?;
-    let width: f64 = text.text.chars().map(|c| advance(face, c)).sum();
+/// The outlines around the text's own point, in units of the font size and
+/// upwards; `None` for text without ink.
+pub fn path(text: &Text) -> Option<Path> {
+    let glyphs: Vec<Glyph> = text
+        .text
+        .chars()
+        .filter_map(|letter| Glyph::of(letter, text.bold))
+        .collect();
+    let width: f64 = glyphs.iter().map(|glyph| glyph.advance()).sum();
     let mut pen = match text.anchor {
         Anchor::Start => 0.0,
         Anchor::Middle => -width / 2.0,
         Anchor::End => -width,
     };
-    let units = f32::from(face.units_per_em().max(1));
     let mut letters = Letters {
         path: PathBuilder::new(),
         shift: 0.0,
+        scale: 1.0,
     };
-    for letter in text.text.chars() {
-        letters.shift = pen as f32 * units;
-        face.outline_glyph(glyph(face, letter), &mut letters);
-        pen += advance(face, letter);
+    for glyph in glyphs {
+        letters.shift = pen as f32;
+        letters.scale = (1.0 / glyph.units()) as f32;
+        glyph.face.outline_glyph(glyph.id, &mut letters);
+        pen += glyph.advance();
     }
-    Some((letters.path.finish()?, units))
+    letters.path.finish()
 }
 
-/// Outlines of glyphs one after the other, in units of the font.
+/// Outlines of glyphs one after the other.
 struct Letters {
     path: PathBuilder,
     shift: f32,
+    scale: f32,
+}
+
+impl Letters {
+    fn at(&self, x: f32, y: f32) -> (f32, f32) {
+        (self.shift + x * self.scale, y * self.scale)
+    }
 }
 
 impl OutlineBuilder for Letters {
     fn move_to(&mut self, x: f32, y: f32) {
-        self.path.move_to(x + self.shift, y);
+        let (x, y) = self.at(x, y);
+        self.path.move_to(x, y);
     }
 
     fn line_to(&mut self, x: f32, y: f32) {
-        self.path.line_to(x + self.shift, y);
+        let (x, y) = self.at(x, y);
+        self.path.line_to(x, y);
     }
 
     fn quad_to(&mut self, x1: f32, y1: f32, x: f32, y: f32) {
-        self.path.quad_to(x1 + self.shift, y1, x + self.shift, y);
+        let ((x1, y1), (x, y)) = (self.at(x1, y1), self.at(x, y));
+        self.path.quad_to(x1, y1, x, y);
     }
 
     fn curve_to(&mut self, x1: f32, y1: f32, x2: f32, y2: f32, x: f32, y: f32) {
-        let s = self.shift;
-        self.path.cubic_to(x1 + s, y1, x2 + s, y2, x + s, y);
+        let ((x1, y1), (x2, y2)) = (self.at(x1, y1), self.at(x2, y2));
+        let (x, y) = self.at(x, y);
+        self.path.cubic_to(x1, y1, x2, y2, x, y);
     }
 
     fn close(&mut self) {

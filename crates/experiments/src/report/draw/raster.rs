@@ -160,11 +160,11 @@ impl Canvas {
     }
 
     fn text(&mut self, text: &Text) {
-        let Some((path, units)) = letters::path(text) else {
+        let Some(path) = letters::path(text) else {
             return;
         };
         // Fonts count upwards.
-        let size = text.size as f32 / units;
+        let size = text.size as f32;
         let transform = Transform::from_scale(size, -size)
             .post_concat(Transform::from_rotate(text.turn as f32))
             .post_translate(text.at.0 as f32, text.at.1 as f32)

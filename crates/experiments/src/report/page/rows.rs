@@ -33,7 +33,7 @@ pub fn configuration(report: &Report, row: &Row, place: RowPlace, task: &TaskSum
     };
     format!(
         "<details class=\"config\" data-task=\"{}\" data-method=\"{}\"><summary>{swatch}{} \
-         <span class=\"soft\">{}, {}</span></summary>\n\
+         <span class=\"soft\">{}{}</span></summary>\n\
          <div id=\"{id}\"><p class=\"label\">This row again, in a folder of its own (a profile of \
          your own is named with --profile-file)</p>{}\
          <p class=\"label\">Runs</p>{}\
@@ -42,7 +42,11 @@ pub fn configuration(report: &Report, row: &Row, place: RowPlace, task: &TaskSum
         escape(row.method),
         escape(&row.label),
         accuracy_in_words(&row.accuracy),
-        counted(row.runs, "run"),
+        match row.runs {
+            // The figure says so already.
+            1 => String::new(),
+            runs => format!(", {}", counted(runs, "run")),
+        },
         command(&remarks::again(row, &report.context.profile)),
         runs_table(row, task),
         escape(&common)
