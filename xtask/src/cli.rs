@@ -110,6 +110,9 @@ pub struct ParityArgs {
     /// Folder with frontend/ and models/.
     #[arg(long, value_name = "DIR")]
     pub golden: PathBuf,
+    /// Where the models compute: cpu, cuda or cuda:INDEX.
+    #[arg(long, default_value = "cpu")]
+    pub device: String,
 }
 
 /// Flags of `test`.

@@ -19,6 +19,7 @@ pub fn command(paths: &Paths, args: &ParityArgs) -> Result<()> {
     }
     let mut command = Command::new(bench::build(paths)?);
     command.args(["parity", "--golden"]).arg(&args.golden);
+    command.args(["--device", &args.device]);
     libtorch::forget_inherited(&paths.root, &mut command);
     errors::pass_on(process::run(&mut command)?)
 }

@@ -38,7 +38,10 @@ fn cluster(
     count: usize,
 ) -> Daemon {
     std::fs::create_dir_all(folder).unwrap();
-    let driver = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/support/hyperqueue.py");
+    let driver = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/support/hyperqueue_cluster.py"
+    );
     let mut command = network.command("python3");
     command.env("PYTHONPATH", package).arg(driver).arg(folder);
     command.args([script, &count.to_string()]);

@@ -6,7 +6,7 @@
 mod support;
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -40,6 +40,8 @@ MpiDefault=none
 ReturnToService=2
 SlurmdTimeout=300
 KillWait=10
+BatchStartTimeout=1
+MessageTimeout=2
 SchedulerParameters=batch_sched_delay=0,sched_interval=1
 ";
 
@@ -53,7 +55,7 @@ struct Cluster {
 }
 
 /// Starts a daemon of Slurm; it stays in the foreground.
-fn daemon(network: &Loopback, folder: &PathBuf, words: &[&str]) -> Daemon {
+fn daemon(network: &Loopback, folder: &Path, words: &[&str]) -> Daemon {
     let mut command = network.command(words[0]);
     command.args(&words[1..]);
     command.env("SLURM_CONF", folder.join("slurm.conf"));
@@ -117,11 +119,17 @@ impl Cluster {
 
     /// The node dies with every process on it, and comes back.
     fn lose_node(&mut self) {
-        let stays = [self.slurmctld.0.id(), self.munged.0.id()];
+        let stays = |&process: &u32| {
+            let name = fs::read_to_string(format!("/proc/{process}/comm"));
+            let head = [self.slurmctld.0.id(), self.munged.0.id()].contains(&process);
+            head || name.is_ok_and(|name| name.trim() == "slurmscriptd")
+        };
         let mut dying = self.network.processes();
-        dying.retain(|process| !stays.contains(process));
+        dying.retain(|process| !stays(process));
         kill(&dying);
         let _ = self.slurmd.0.wait();
+        // A batch job that began just before would be taken for one still to come.
+        std::thread::sleep(Duration::from_secs(4));
         self.slurmd = daemon(&self.network, &self.folder, &SLURMD);
         self.wait_for_node();
     }

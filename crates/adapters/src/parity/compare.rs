@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use ast_model::{Checkpoint, Pooling, Step, tensor_file};
-use tch::{Kind, Reduction, Tensor, no_grad};
+use tch::{Device, Kind, Reduction, Tensor, no_grad};
 
 use super::authors::{self, Naming};
 use super::{GRADIENT_TOLERANCE, LOGITS_TOLERANCE, SMALLEST_GRADIENT};
@@ -43,7 +43,8 @@ impl Outcome {
 type Tensors = BTreeMap<String, Tensor>;
 
 /// Runs `method` with the weights of a golden file and compares logits, loss,
-/// the set of trained tensors, buffers and every gradient.
+/// the set of trained tensors, buffers and every gradient, all computed on
+/// `device`.
 ///
 /// # Errors
 /// A file that cannot be read, lacks `input`, `target`, `logits`, `loss` or a
@@ -54,8 +55,12 @@ pub fn compare(
     backbone: &Checkpoint,
     method: &MethodConfig,
     pooling: Pooling,
+    device: Device,
 ) -> Result<Outcome, AdapterError> {
-    let golden: Tensors = tensor_file::read(path)?;
+    let golden: Tensors = tensor_file::read(path)?
+        .into_iter()
+        .map(|(name, tensor)| (name, tensor.to_device(device)))
+        .collect();
     let refuse = |name: &str, problem: &str| AdapterError::Golden {
         path: path.to_owned(),
         name: name.to_owned(),
@@ -75,6 +80,7 @@ pub fn compare(
     }
     let options = AdaptOptions {
         pooling,
+        device,
         ..AdaptOptions::new(classes)
     };
     let model = AdaptedModel::new(backbone, method, &options)?;

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use experiments::parity;
+use experiments::{device, parity};
 use serde_json::json;
 
 use super::exit::Different;
@@ -14,11 +14,14 @@ pub struct Parity {
     /// Folder with frontend/ and models/.
     #[arg(long, value_name = "DIR")]
     golden: PathBuf,
+    /// Where the models compute: cpu, cuda or cuda:INDEX.
+    #[arg(long, default_value = "cpu")]
+    device: String,
 }
 
 /// Prints the comparison; an error when something differs.
 pub fn run(arguments: &Parity, output: &Output) -> Result<()> {
-    let found = parity::run(&arguments.golden)?;
+    let found = parity::run(&arguments.golden, device::choose(&arguments.device)?)?;
     let row = |row: &parity::Row| {
         json!({
             "file": row.file, "what": row.what, "values": row.values, "logits": row.logits,

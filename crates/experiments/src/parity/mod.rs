@@ -9,6 +9,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use tch::Device;
 
 pub mod exact;
 pub mod frontend;
@@ -64,14 +65,15 @@ pub struct Parity {
     pub absent: Vec<String>,
 }
 
-/// Compares everything in a golden folder.
+/// Compares everything in a golden folder; models compute on `device`, the front
+/// end on the CPU.
 ///
 /// # Errors
 /// When the folder cannot be read or holds neither part.
-pub fn run(folder: &Path) -> Result<Parity> {
+pub fn run(folder: &Path, device: Device) -> Result<Parity> {
     let mut parity = Parity::default();
     frontend::run(folder, &mut parity)?;
-    models::run(folder, &mut parity)?;
+    models::run(folder, device, &mut parity)?;
     if parity.rows.is_empty() {
         bail!(
             "{} holds nothing to compare with; a golden folder has frontend/*.safetensors or \

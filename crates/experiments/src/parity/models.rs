@@ -11,7 +11,7 @@ use std::path::Path;
 use adapters::{Compat, parity};
 use anyhow::{Context, Result, ensure};
 use ast_model::{AstConfig, AstModel, BindOptions, Checkpoint, LoadOptions, Pooling, tensor_file};
-use tch::{Tensor, no_grad};
+use tch::{Device, Tensor, no_grad};
 
 use super::{Parity, Row, safetensors_in, shown, worst};
 
@@ -22,7 +22,7 @@ const BEHAVIOURS: [(&str, Compat); 2] =
     [("reference", Compat::Paper), ("corrected", Compat::Fixed)];
 
 /// Compares every file of `models/`.
-pub(super) fn run(golden: &Path, parity: &mut Parity) -> Result<()> {
+pub(super) fn run(golden: &Path, device: Device, parity: &mut Parity) -> Result<()> {
     let folder = golden.join("models");
     let Some(files) = safetensors_in(&folder)? else {
         parity.absent.push("models/".into());
@@ -40,7 +40,7 @@ pub(super) fn run(golden: &Path, parity: &mut Parity) -> Result<()> {
     };
     for file in files {
         if file.ends_with("backbone.io.safetensors") {
-            parity.rows.push(plain(golden, &file, &backbone));
+            parity.rows.push(plain(golden, &file, &backbone, device));
         } else if !file.ends_with("backbone.safetensors") {
             let problem = "is no part of a golden folder; remove it";
             let name = shown(golden, &file);
@@ -51,7 +51,12 @@ pub(super) fn run(golden: &Path, parity: &mut Parity) -> Result<()> {
         parity.absent.push("models/backbone.io.safetensors".into());
     }
     for (name, compat) in BEHAVIOURS {
-        methods(golden, name, compat, &backbone, parity)?;
+        let subject = Subject {
+            backbone: &backbone,
+            compat,
+            device,
+        };
+        methods(golden, name, &subject, parity)?;
     }
     Ok(())
 }
@@ -66,9 +71,9 @@ fn load(folder: &Path) -> Result<Checkpoint> {
 }
 
 /// The plain AST.
-fn plain(golden: &Path, file: &Path, backbone: &Checkpoint) -> Row {
+fn plain(golden: &Path, file: &Path, backbone: &Checkpoint, device: Device) -> Row {
     let name = shown(golden, file);
-    match no_grad(|| plain_errors(file, backbone)) {
+    match no_grad(|| plain_errors(file, backbone, device)) {
         Err(error) => Row::failed(name, "backbone", format!("{error:#}")),
         Ok((values, logits)) => {
             let mut row = Row {
@@ -89,12 +94,18 @@ fn plain(golden: &Path, file: &Path, backbone: &Checkpoint) -> Row {
 
 /// Largest errors of hidden states and pooled output, and of the head's logits
 /// where there is a head.
-fn plain_errors(file: &Path, backbone: &Checkpoint) -> Result<(f64, Option<f64>)> {
+fn plain_errors(file: &Path, backbone: &Checkpoint, device: Device) -> Result<(f64, Option<f64>)> {
     let mut golden = tensor_file::read(file)?;
     let input = golden.remove("input").context("input is missing")?;
-    let model = AstModel::bind(backbone, &BindOptions::frozen())?;
-    let states = model.hidden_states(&input)?;
+    let options = BindOptions {
+        device,
+        ..BindOptions::frozen()
+    };
+    let model = AstModel::bind(backbone, &options)?;
+    let states = model.hidden_states(&input.to_device(device))?;
     let last = model.final_layernorm(states.last().unwrap_or(&input));
+    // The head of the checkpoint and the numbers compared with are on the CPU.
+    let last = last.to_device(Device::Cpu);
     let pooled = Pooling::ClsDist.pool(&last);
     let (mut values, mut logits) = (0.0, None);
     ensure!(
@@ -133,17 +144,19 @@ fn difference(name: &str, ours: &Tensor, theirs: &Tensor) -> Result<f64> {
         ours_size == size && ours.numel() > 0,
         "{name} has the shape {size:?}, ours {ours_size:?}"
     );
+    let ours = ours.to_device(Device::Cpu);
     Ok(ours.f_sub(theirs)?.f_abs()?.f_max()?.double_value(&[]))
 }
 
-/// Every method of one behaviour.
-fn methods(
-    golden: &Path,
-    behaviour: &str,
+/// What the files of a behaviour are compared with.
+struct Subject<'a> {
+    backbone: &'a Checkpoint,
     compat: Compat,
-    backbone: &Checkpoint,
-    parity: &mut Parity,
-) -> Result<()> {
+    device: Device,
+}
+
+/// Every method of one behaviour.
+fn methods(golden: &Path, behaviour: &str, subject: &Subject, parity: &mut Parity) -> Result<()> {
     let folder = golden.join("models").join(behaviour);
     let Some(files) = safetensors_in(&folder)? else {
         parity.absent.push(format!("models/{behaviour}/"));
@@ -161,7 +174,7 @@ fn methods(
         }
     };
     for entry in &entries {
-        let row = method(golden, &folder, entry, compat, backbone);
+        let row = method(golden, &folder, entry, subject);
         parity.rows.push(row);
     }
     for file in files {
@@ -176,20 +189,19 @@ fn methods(
 }
 
 /// One file of one method.
-fn method(
-    golden: &Path,
-    folder: &Path,
-    entry: &parity::GoldenEntry,
-    compat: Compat,
-    backbone: &Checkpoint,
-) -> Row {
+fn method(golden: &Path, folder: &Path, entry: &parity::GoldenEntry, subject: &Subject) -> Row {
+    let Subject {
+        backbone,
+        compat,
+        device,
+    } = *subject;
     let path = folder.join(&entry.file);
     let name = shown(golden, &path);
     let (method, pooling) = match entry.method(compat) {
         Ok(method) => method,
         Err(problem) => return Row::failed(name, &entry.method, problem),
     };
-    let outcome = match parity::compare(&path, backbone, &method, pooling) {
+    let outcome = match parity::compare(&path, backbone, &method, pooling, device) {
         Ok(outcome) => outcome,
         Err(error) => return Row::failed(name, method.name(), error.to_string()),
     };

@@ -58,6 +58,7 @@ impl Overrides {
                 task.seeds.clone_from(seeds);
             }
         }
+        changed.prune_studies();
         changed.notes.push(self.note());
         changed.validate()?;
         Ok(changed)
@@ -75,18 +76,11 @@ impl Overrides {
         }
         if !self.tasks.is_empty() {
             profile.tasks.retain(|task| self.tasks.contains(&task.name));
-            // A study that names no task is about all of them.
-            profile.studies.retain_mut(|study| {
-                let all = study.tasks.is_empty();
-                study.tasks.retain(|name| self.tasks.contains(name));
-                all || !study.tasks.is_empty()
-            });
         }
         Ok(())
     }
 
-    /// The rows become those of the tasks alone: a sweep over settings is no longer
-    /// the tables of its profile.
+    /// Rows of studies become rows of the tasks that they are about.
     fn choose_rows(&self, profile: &mut Profile) -> Result<()> {
         let used = used(profile);
         let labels: BTreeSet<&String> = used.iter().flatten().collect();
@@ -122,11 +116,14 @@ impl Overrides {
         }
         profile.methods.retain(|row| chosen.contains(&row.label));
         profile.tasks.retain(|task| !task.methods.is_empty());
-        profile.studies.clear();
         Ok(())
     }
 
     fn change_settings(&self, profile: &mut Profile) -> Result<()> {
+        if !self.set.is_empty() {
+            // Rows with other settings are no longer those of the profile's tables.
+            profile.studies.clear();
+        }
         for text in &self.set {
             let setting = Setting::parse(text)?;
             for task in &mut profile.tasks {

@@ -130,6 +130,9 @@ fn read<T: DeserializeOwned>(table: Table, key: &str, place: &str, also: &[Strin
             let parents = key
                 .rsplit_once(field.as_str())
                 .map_or("", |(start, _)| start);
+            if known.is_empty() && key.contains('.') {
+                return anyhow!("there is no setting `{place}{key}`: its method has none");
+            }
             if parents.is_empty() {
                 known.extend(also.iter().cloned());
             }

@@ -227,7 +227,8 @@ fn summarise(runs: Vec<RunStatus>) -> Status {
 }
 
 /// Seconds of computing that are left for one process. A run is as fast as finished
-/// ones of its task and row; else as it is itself, else as all finished ones.
+/// ones of its task and row; else as it is itself, else as all finished ones, else
+/// as the slowest that runs.
 fn seconds_left(runs: &[RunStatus]) -> Option<f64> {
     let mean = |kind: Option<&(String, String)>| {
         let known: Vec<f64> = runs
@@ -237,7 +238,9 @@ fn seconds_left(runs: &[RunStatus]) -> Option<f64> {
             .collect();
         (!known.is_empty()).then(|| known.iter().sum::<f64>() / known.len() as f64)
     };
-    let all = mean(None);
+    let seen = runs.iter().filter_map(|run| run.clips_per_second);
+    let slowest = seen.filter(|rate| *rate > 0.0).reduce(f64::min);
+    let all = mean(None).or(slowest.map(|rate| 1.0 / rate));
     let mut kinds = BTreeMap::new();
     let mut total = 0.0;
     for run in runs.iter().filter(|run| run.left > 0.0) {

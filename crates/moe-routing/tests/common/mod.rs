@@ -5,7 +5,10 @@
 
 pub mod experts;
 
-use moe_routing::{DenseRouter, Draws, ExpertBank, Inner, SparseConfig, SparseRouter, Train};
+use moe_routing::{
+    DenseRouter, Draws, ExpertBank, Inner, ReluConfig, ReluRouter, SparseConfig, SparseRouter,
+    Train,
+};
 use tch::{Kind, Tensor};
 
 pub const F64: Kind = Kind::Double;
@@ -146,3 +149,20 @@ pub const TRAIN: Train<'static> = Train {
     draws: &Fixed,
     update_statistics: false,
 };
+
+/// A ReLU router that shall open `active` gates of a token; λ starts at 0.5.
+pub fn relu(n: i64, d: i64, active: f64) -> ReluRouter {
+    let DenseRouter { weight, bias } = dense(n, d, F64);
+    let config = ReluConfig {
+        active,
+        initial_penalty: 0.5,
+        ..ReluConfig::default()
+    };
+    ReluRouter {
+        weight,
+        bias,
+        config,
+        penalty: Tensor::from(config.initial_penalty),
+        activity: Tensor::from(active / n as f64),
+    }
+}

@@ -2,14 +2,14 @@
 
 use std::ffi::OsString;
 use std::io::{self, IsTerminal};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyhow::{Context, Result, bail, ensure};
 use experiments::signals;
 use experiments::sweep::pool::{self, PoolEvent, PoolOptions};
 use experiments::sweep::{self, Sweep, Watcher, launch};
 
-use super::status::Screen;
+use super::status::{EVERY, Screen};
 use super::{PlaceArguments, PlanArgument};
 use crate::cli::exit;
 use crate::cli::output::{self, Output};
@@ -53,15 +53,13 @@ pub fn run(arguments: &Local, output: &Output) -> Result<()> {
     let live = io::stdout().is_terminal() && !output.json();
     let mut screen = Screen::default();
     let mut drawn: Option<Instant> = None;
+    let due = |drawn: Option<Instant>| drawn.is_none_or(|time| time.elapsed() > EVERY);
     let end = pool::run(&chunks, &options, &mut |event| match event {
-        PoolEvent::Tick if live => {
-            if drawn.is_none_or(|time| time.elapsed() > Duration::from_secs(2)) {
-                drawn = Some(Instant::now());
-                // A table that cannot be drawn is no reason to stop a sweep.
-                let _ = screen.draw(&sweep::table(&watcher.look()));
-            }
+        PoolEvent::Tick if live && due(drawn) => {
+            drawn = Some(Instant::now());
+            // A table that cannot be drawn is no reason to stop a sweep.
+            let _ = screen.draw(&sweep::table(&watcher.look()));
         }
-        PoolEvent::Started(_) | PoolEvent::Tick => {}
         PoolEvent::Ended(first) if !live => say(&sweep, *first, arguments.pack, "ended"),
         PoolEvent::Again(first) if !live => say(&sweep, *first, arguments.pack, "again later"),
         _ => {}

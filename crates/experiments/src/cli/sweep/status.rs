@@ -12,7 +12,7 @@ use super::PlanArgument;
 use crate::cli::output::{self, Output};
 
 /// How often a live table is drawn.
-const EVERY: Duration = Duration::from_secs(2);
+pub const EVERY: Duration = Duration::from_secs(2);
 
 #[derive(clap::Args)]
 pub struct Status {
@@ -72,7 +72,7 @@ impl Screen {
             write!(stdout, "\x1b[{}A\x1b[J", self.lines)?;
         }
         self.lines = text.lines().count();
-        write!(stdout, "{}\n", text.trim_end_matches('\n'))?;
+        writeln!(stdout, "{}", text.trim_end_matches('\n'))?;
         stdout.flush()
     }
 }

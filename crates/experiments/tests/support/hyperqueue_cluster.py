@@ -1,6 +1,6 @@
 """A HyperQueue with one worker of one core that runs a script once for each number.
 
-Usage: hyperqueue.py SERVER_FOLDER SCRIPT COUNT
+Usage: hyperqueue_cluster.py SERVER_FOLDER SCRIPT COUNT
 
 The script gets the number, from 0, in HQ_TASK_ID, as tasks of `hq submit --array`
 do. Says `ready` when everything is submitted, and ends when all tasks have.
