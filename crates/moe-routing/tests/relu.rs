@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{F64, Fixed, asked, assert_close, bank, noise, relu, scalar, stacked, values};
+use common::{F64, Fixed, TRAIN, asked, assert_close, bank, noise, relu, scalar, stacked, values};
 use moe_routing::{MoaLayer, RouteOptions, Router, Train};
 use tch::{Kind, Tensor};
 
@@ -12,6 +12,10 @@ const ALL: RouteOptions = RouteOptions {
     slots: false,
     train: None,
     mask: None,
+};
+const TRAINING: RouteOptions = RouteOptions {
+    train: Some(TRAIN),
+    ..ALL
 };
 const STEP: RouteOptions = RouteOptions {
     train: Some(Train {
@@ -128,7 +132,8 @@ fn relu_penalty_reaches_its_target() {
             let _ = tch::no_grad(|| leaf.shallow_clone().g_add_(&(slope * -0.05)));
         }
         if step >= 400 {
-            late.push(metrics(&router, &x).experts_per_token);
+            let routing = router.route(&x, ALL).expect("fitting shapes");
+            late.push(routing.metrics.expect("asked for").experts_per_token);
         }
     }
     let mean = late.iter().sum::<f64>() / late.len() as f64;
