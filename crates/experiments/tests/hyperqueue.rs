@@ -61,7 +61,7 @@ fn a_sweep_whose_worker_is_killed_ends_with_the_bits_of_an_undisturbed_one() {
         "--seeds",
         "1,2",
         "--set",
-        "task.epochs=60",
+        "task.epochs=120",
     ];
     assert_eq!(setup.plan("calm", &words), 4);
     setup.plan("killed", &words);

@@ -96,6 +96,7 @@ fn render(column: &Column, cell: &Cell, styles: &Styles, reach: f64) -> String {
         );
     }
     let class = match (column.numeric, cell.text.chars().count()) {
+        (true, _) if cell.difference.is_some() => " class=\"n drawn\"",
         (true, _) => " class=\"n\"",
         (false, 41..) => " class=\"long\"",
         _ => "",
