@@ -26,4 +26,5 @@ keep parity.md cargo xtask parity --golden "$golden" --device cuda
 if [ -n "$python" ]; then
     keep step.md cargo xtask bench-peers step --device cuda --python "$python"
 fi
-keep quick.md cargo xtask bench-all --profile quick -- --device cuda --out "$out/quick"
+keep quick.txt cargo xtask bench-all --profile quick -- --device cuda
+cp target/bench/quick/report.html target/bench/quick/report.md "$out"
