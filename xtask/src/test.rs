@@ -81,7 +81,7 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
     if !step(steps, "libtorch", || libtorch::ensure(paths))? {
         return Ok(());
     }
-    let mut tests = cargo(&["test", "--release", "--workspace"]);
+    let mut tests = cargo(&["test", "--release", "--workspace", "--no-fail-fast"]);
     step(steps, "ffmpeg", || encoders(paths, &mut tests))?;
     step(steps, "hyperqueue", || hyperqueue(paths, &mut tests))?;
     step(steps, "slurm", || slurm(&mut tests))?;
