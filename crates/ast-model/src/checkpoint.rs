@@ -6,6 +6,7 @@ use std::path::Path;
 use sha2::{Digest, Sha256};
 use tch::{Device, Kind, Tensor};
 
+use crate::tensor_file::Stored;
 use crate::{AstConfig, AstError, Positions, init, tensor_file};
 
 mod classifier;
@@ -99,7 +100,17 @@ impl Checkpoint {
     /// # Errors
     /// When the folder cannot be made or written.
     pub fn save(&self, folder: &Path) -> Result<(), AstError> {
-        files::write(folder, self)
+        files::write(folder, self, Stored::F32)
+    }
+
+    /// As [`save`](Self::save), with the values in the number format `stored`.
+    /// Read again, a checkpoint in f16 has the rounded values in f32, so its
+    /// [`fingerprint`](Self::fingerprint) is another one.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save), and a value beyond the range of the format.
+    pub fn save_as(&self, folder: &Path, stored: Stored) -> Result<(), AstError> {
+        files::write(folder, self, stored)
     }
 
     /// The head that the model was trained with, if the files had a whole one.
@@ -108,6 +119,13 @@ impl Checkpoint {
     /// [`tensors`](Self::tensors) know it.
     pub fn classifier(&self) -> Option<&Classifier> {
         self.classifier.as_ref()
+    }
+
+    /// The same checkpoint, saying that the front end must do this for it.
+    #[must_use]
+    pub fn with_preprocessor(mut self, preprocessor: PreprocessorConfig) -> Self {
+        self.preprocessor = Some(preprocessor);
+        self
     }
 
     /// What the front end must do for this model, if the files said it.

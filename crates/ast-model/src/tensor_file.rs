@@ -86,6 +86,33 @@ fn copy(path: &Path, file: &mut File, entry: &Entry) -> Result<Tensor, AstError>
     Ok(Tensor::f_from_data_size(&bytes, &entry.shape, entry.kind)?)
 }
 
+/// Number format of the values in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stored {
+    /// 4 bytes a value, exact. The default.
+    #[default]
+    F32,
+    /// 2 bytes a value, rounded to the nearest f16: at most 2⁻¹¹ of the value
+    /// where that lies between 6.1·10⁻⁵ and 65504.
+    F16,
+}
+
+impl Stored {
+    fn kind(self) -> Kind {
+        match self {
+            Stored::F32 => Kind::Float,
+            Stored::F16 => Kind::Half,
+        }
+    }
+
+    fn dtype(self) -> Dtype {
+        match self {
+            Stored::F32 => Dtype::F32,
+            Stored::F16 => Dtype::F16,
+        }
+    }
+}
+
 /// Writes tensors as f32, one at a time. The file appears under its name only
 /// once it is whole and on the disk.
 ///
@@ -95,8 +122,28 @@ pub fn write<'a>(
     path: &Path,
     tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
 ) -> Result<(), AstError> {
+    write_as(path, tensors, Stored::F32)
+}
+
+/// As [`write`], in the number format `stored`.
+///
+/// # Errors
+/// As [`write`], and a value that is not finite in that format.
+pub fn write_as<'a>(
+    path: &Path,
+    tensors: impl IntoIterator<Item = (&'a str, &'a Tensor)>,
+    stored: Stored,
+) -> Result<(), AstError> {
     let tensors: BTreeMap<&str, &Tensor> = tensors.into_iter().collect();
-    let header = header_of(&tensors).map_err(|reason| AstError::Malformed {
+    for (name, tensor) in &tensors {
+        if stored != Stored::F32 && !fits(tensor, stored)? {
+            return Err(AstError::Malformed {
+                path: path.to_owned(),
+                reason: format!("{name} has values beyond the range of f16; store it as f32"),
+            });
+        }
+    }
+    let header = header_of(&tensors, stored).map_err(|reason| AstError::Malformed {
         path: path.to_owned(),
         reason,
     })?;
@@ -105,17 +152,24 @@ pub fn write<'a>(
         file.write_all(&header)?;
         tensors
             .values()
-            .try_for_each(|tensor| file.write_all(&bytes(tensor)))
+            .try_for_each(|tensor| file.write_all(&bytes_as(tensor, stored)))
     })
 }
 
-fn header_of(tensors: &BTreeMap<&str, &Tensor>) -> Result<Vec<u8>, String> {
+/// Whether no value becomes infinite.
+fn fits(tensor: &Tensor, stored: Stored) -> Result<bool, AstError> {
+    let rounded = tensor.f_to_kind(stored.kind())?.f_to_kind(Kind::Float)?;
+    let whole = rounded.f_isfinite()?.f_all()?;
+    Ok(whole.f_int64_value(&[])? != 0)
+}
+
+fn header_of(tensors: &BTreeMap<&str, &Tensor>, stored: Stored) -> Result<Vec<u8>, String> {
     let mut end = 0;
     let entries = tensors.iter().map(|(name, tensor)| {
         let start = end;
-        end += tensor.numel() * Kind::Float.elt_size_in_bytes();
+        end += tensor.numel() * stored.kind().elt_size_in_bytes();
         let info = TensorInfo {
-            dtype: Dtype::F32,
+            dtype: stored.dtype(),
             shape: tensor.size().iter().map(|&size| size as usize).collect(),
             data_offsets: (start, end),
         };
@@ -160,6 +214,17 @@ fn write_synced(
     let mut file = BufWriter::new(File::create(path)?);
     fill(&mut file)?;
     file.into_inner()?.sync_all()
+}
+
+fn bytes_as(tensor: &Tensor, stored: Stored) -> Vec<u8> {
+    if stored == Stored::F32 {
+        return bytes(tensor);
+    }
+    let tensor = tensor.to_kind(stored.kind()).reshape([-1]).contiguous();
+    let mut bytes = vec![0u8; tensor.numel() * stored.kind().elt_size_in_bytes()];
+    let size = bytes.len();
+    tensor.view_dtype(Kind::Uint8).copy_data_u8(&mut bytes, size);
+    bytes
 }
 
 /// The values of a tensor as little-endian f32 bytes.
@@ -223,6 +288,24 @@ mod tests {
         assert_eq!(mapped["matrix"], matrix);
         std::fs::remove_file(&path).unwrap();
         assert_eq!(mapped["matrix"], matrix);
+    }
+
+    #[test]
+    fn half_of_the_bytes_hold_rounded_values() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("half.safetensors");
+        let matrix = init::normal(1, "matrix", &[5, 7], 1.0);
+        let scalar = Tensor::from(2.5f32);
+        let tensors = [("matrix", &matrix), ("scalar", &scalar)];
+        write_as(&path, tensors, Stored::F16).unwrap();
+        let found = read(&path).unwrap();
+        assert_eq!(found["matrix"].kind(), Kind::Half);
+        assert_eq!(found["matrix"], matrix.to_kind(Kind::Half));
+        assert_eq!(found["scalar"], scalar.to_kind(Kind::Half));
+        let large = Tensor::from_slice(&[1f32, 1e5]);
+        let error = write_as(&path, [("large", &large)], Stored::F16).unwrap_err();
+        assert!(error.to_string().contains("large"), "{error}");
+        assert_eq!(read(&path).unwrap().len(), 2, "the old file stays");
     }
 
     #[test]

@@ -19,6 +19,25 @@ enum Store {
     Block(Vec<f32>),
     /// In memory or in a mapped file, padded when read.
     Features(Features),
+    /// One after the other, each with the index of its first clip.
+    Joined(Vec<(usize, Store)>),
+}
+
+impl Store {
+    /// Copies the features of one clip, T · F values.
+    fn read(&self, index: usize, into: &mut [f32]) {
+        match self {
+            Store::Block(features) => {
+                into.copy_from_slice(&features[index * into.len()..][..into.len()]);
+            }
+            Store::Features(features) => features.read(index, into),
+            Store::Joined(parts) => {
+                let part = parts.partition_point(|(first, _)| *first <= index);
+                let (first, store) = &parts[part.saturating_sub(1)];
+                store.read(index - first, into);
+            }
+        }
+    }
 }
 
 /// Features [clips, T, F] and labels [clips].
@@ -74,6 +93,26 @@ impl Clips {
             shape,
             device,
         ))
+    }
+
+    /// Several lists of clips as one, in this order; filter bank and statistics
+    /// are those of the first. `None` where there is none, shapes or devices
+    /// differ, or one has several labels per clip.
+    pub fn joined(parts: Vec<Clips>) -> Option<Self> {
+        let first = parts.first()?;
+        let (shape, device) = ([first.frames, first.bins], first.device);
+        let (fbank, ast) = (first.fbank.clone(), first.ast.clone());
+        let (mut stores, mut labels) = (Vec::new(), Vec::new());
+        for part in parts {
+            let alike = [part.frames, part.bins] == shape && part.device == device;
+            if !alike || part.targets.is_some() {
+                return None;
+            }
+            stores.push((labels.len(), part.store));
+            labels.extend(part.labels);
+        }
+        let joined = Self::with_store(Store::Joined(stores), labels, shape, device);
+        Some(joined.with_fbank(fbank).with_ast(ast))
     }
 
     fn with_store(
@@ -143,12 +182,7 @@ impl Clips {
 
     /// Copies the features of one clip into a block of T · F values.
     pub(crate) fn read(&self, index: usize, into: &mut [f32]) {
-        match &self.store {
-            Store::Block(features) => {
-                into.copy_from_slice(&features[index * self.row()..][..self.row()]);
-            }
-            Store::Features(features) => features.read(index, into),
-        }
+        self.store.read(index, into);
     }
 }
 
@@ -177,6 +211,22 @@ mod tests {
         ];
         assert_eq!(floats(&features), expected);
         assert_eq!(Vec::<i64>::try_from(&labels).unwrap(), [7, 5, 7]);
+    }
+
+    #[test]
+    fn joined_lists_have_their_clips_one_after_the_other() {
+        let other = Clips::new(vec![20.0; 4], vec![9], [2, 2], Device::Cpu).unwrap();
+        let joined = Clips::joined(vec![clips(), other, clips()]).unwrap();
+        assert_eq!(joined.len(), 7);
+        let (features, labels) = joined.batch(&[3, 2, 6, 0]);
+        assert_eq!(Vec::<i64>::try_from(&labels).unwrap(), [9, 7, 7, 5]);
+        let values: Vec<f32> = (8..12).map(|value| value as f32).collect();
+        assert_eq!(floats(&features.get(0)), [20.0; 4]);
+        assert_eq!(floats(&features.get(1)), values);
+        assert_eq!(floats(&features.get(2)), values);
+        let longer = Clips::new(vec![0.0; 6], vec![1], [3, 2], Device::Cpu).unwrap();
+        assert!(Clips::joined(vec![clips(), longer]).is_none());
+        assert!(Clips::joined(Vec::new()).is_none());
     }
 
     #[test]

@@ -45,6 +45,7 @@ pub mod optimiser;
 pub mod parity;
 pub mod predictor;
 pub mod prefetch;
+pub mod pretrain;
 pub mod random;
 pub mod record;
 pub mod report;

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use tch::Tensor;
 
 use super::{Checkpoint, PreprocessorConfig, names, shards};
+use crate::tensor_file::Stored;
 use crate::{AstConfig, AstError, tensor_file};
 
 pub(super) const WEIGHTS: &str = "model.safetensors";
@@ -139,7 +140,11 @@ fn read_json(path: &Path) -> Result<Value, AstError> {
 
 /// Writes all files; the weights last, so that a folder with new weights has
 /// the rest as well.
-pub(super) fn write(folder: &Path, checkpoint: &Checkpoint) -> Result<(), AstError> {
+pub(super) fn write(
+    folder: &Path,
+    checkpoint: &Checkpoint,
+    stored: Stored,
+) -> Result<(), AstError> {
     std::fs::create_dir_all(folder).map_err(AstError::io(folder))?;
     write_config(folder, checkpoint)?;
     write_preprocessor(folder, checkpoint.preprocessor())?;
@@ -151,9 +156,10 @@ pub(super) fn write(folder: &Path, checkpoint: &Checkpoint) -> Result<(), AstErr
         .chain(head)
         .map(|(name, tensor)| (names::prefixed(name), tensor))
         .collect();
-    tensor_file::write(
+    tensor_file::write_as(
         &folder.join(WEIGHTS),
         named.iter().map(|(name, tensor)| (name.as_str(), *tensor)),
+        stored,
     )
 }
 

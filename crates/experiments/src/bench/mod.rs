@@ -34,6 +34,7 @@ pub use single::Single;
 pub(crate) use store::Store;
 pub(crate) use studies::place;
 pub use studies::{Cell, StudySpec};
+pub(crate) use tasks::data_root;
 pub(crate) use tasks::Task;
 
 /// Where things are and where results go.

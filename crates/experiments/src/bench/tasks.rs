@@ -77,7 +77,7 @@ impl Task {
                 name = spec.name
             )));
         }
-        let dataset = match root(&spec.name, source.cache)? {
+        let dataset = match data_root(&spec.name, source.cache)? {
             Some(root) => Dataset::load(&manifest_path, &root)?,
             None if spec.synthesise => synthetic::dataset(SYNTHETIC_SEED),
             None => bail!(NotThere(format!(
@@ -208,7 +208,7 @@ fn channels(defaults: &Defaults, compat: Compat) -> Channels {
 
 /// The folder of a data set: `data/NAME` in the cache, or where the file
 /// `data/NAME.path` points.
-fn root(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn data_root(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
     let folder = cache.join("data").join(name);
     let pointer = cache.join("data").join(format!("{name}.path"));
     if pointer.is_file() {

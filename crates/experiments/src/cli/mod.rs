@@ -12,6 +12,7 @@ mod output;
 mod parity;
 mod places;
 mod predict;
+mod pretrain;
 mod sounds;
 mod stats;
 mod sweep;
@@ -39,6 +40,8 @@ struct Arguments {
 enum Command {
     /// Train an adapter on a folder of sounds.
     Train(train::Train),
+    /// Train a backbone of your own on several data sets.
+    Pretrain(pretrain::Pretrain),
     /// Measure an adapter on labelled sounds.
     Eval(eval::Eval),
     /// Say which sounds files, folders or standard input hold.
@@ -78,6 +81,7 @@ pub fn main() -> ExitCode {
 fn run(command: &Command, output: &Output) -> Result<()> {
     match command {
         Command::Train(arguments) => train::run(arguments, output),
+        Command::Pretrain(arguments) => pretrain::run(arguments, output),
         Command::Eval(arguments) => eval::run(arguments, output),
         Command::Predict(arguments) => predict::run(arguments, output),
         Command::Embed(arguments) => embed::run(arguments, output),

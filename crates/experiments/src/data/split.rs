@@ -15,7 +15,7 @@ use super::shares::{hold_out, shares};
 use super::split_spec::{ExtraSpec, HoldOut, SplitSpec};
 
 /// The parts of one fold, as ascending indices into the list of clips.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Split {
     /// Index of the fold, from 0.
     pub fold: usize,

@@ -192,6 +192,11 @@ impl TrainingConfig {
         self.groups.iter().try_for_each(ParameterGroup::validate)
     }
 
+    /// Clips per pass without gradients: two training passes' worth.
+    pub(crate) fn validation_batch(&self) -> usize {
+        2 * self.micro_batch.unwrap_or(self.batch).min(self.batch)
+    }
+
     /// Whether a training clip is the same in every epoch.
     pub fn clips_stay(&self) -> bool {
         is_default(&self.augmentation) && is_default(&self.mixup)

@@ -1,6 +1,7 @@
 //! Why a run ended without a result.
 
 use adapters::AdapterError;
+use ast_model::AstError;
 use thiserror::Error;
 
 use crate::optimiser::OptimiserError;
@@ -58,6 +59,9 @@ pub enum TrainingError {
     /// The model failed.
     #[error(transparent)]
     Model(#[from] AdapterError),
+    /// A backbone in pretraining failed.
+    #[error(transparent)]
+    Backbone(#[from] AstError),
     /// An augmentation that does not fit the features.
     #[error("augmentation: {0}")]
     Augmentation(#[from] audio_frontend::Error),

@@ -1,11 +1,10 @@
 //! Rates and decays of some of the trained tensors.
 
-use adapters::AdaptedModel;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use super::{TrainingConfig, TrainingError};
+use super::{Learner, TrainingConfig, TrainingError};
 use crate::optimiser::Treatment;
 
 /// Which tensors have weight decay.
@@ -89,16 +88,16 @@ impl ParameterGroup {
     }
 }
 
-/// The treatment of every trained tensor of a model, in their order.
+/// The treatment of every trained tensor of a learner, in their order.
 ///
 /// # Errors
 /// A group that matches no tensor, so that a mistyped pattern is not passed over.
 pub(super) fn treatments(
-    model: &AdaptedModel,
+    learner: &dyn Learner,
     config: &TrainingConfig,
 ) -> Result<Vec<Treatment>, TrainingError> {
-    let trained = model.trained();
-    let of_backbone = model.trained_in_backbone();
+    let trained = learner.trained();
+    let of_backbone = learner.trained_in_backbone();
     let mut treatments: Vec<Treatment> = trained
         .iter()
         .map(|(_, tensor)| Treatment {
@@ -136,7 +135,7 @@ pub(super) fn treatments(
 fn part_of(name: &str, of_backbone: bool) -> Part {
     if of_backbone {
         Part::Backbone
-    } else if name.starts_with("classification_head.") {
+    } else if name.starts_with("classification_head.") || name.starts_with("heads.") {
         Part::Head
     } else {
         Part::Method

@@ -8,10 +8,12 @@ use crate::data::Split;
 use crate::record::EpochRecord;
 use crate::run_folder::Checkpoints;
 
+mod classifier;
 mod config;
 mod error;
 mod groups;
 mod journal;
+mod learner;
 mod objective;
 mod saved;
 mod session;
@@ -22,6 +24,7 @@ pub use config::{Objective, Selection, TrainingConfig};
 pub use error::TrainingError;
 pub use groups::{Decayed, ParameterGroup, Part};
 pub use journal::{Journal, JournalError};
+pub use learner::{Figures, Learner, Piece};
 pub use source::{FrozenCache, describe};
 pub use state::EpochMetrics;
 
@@ -178,14 +181,30 @@ pub fn train_with(
     runtime: &Runtime,
     observe: &mut dyn FnMut(Event) -> Control,
 ) -> Result<Trained, TrainingError> {
+    if config.objective == Objective::BinaryCrossEntropy && clips.targets.is_none() {
+        return Err(TrainingError::NoTargets);
+    }
+    let mut classifier = classifier::Classifier::new(model, clips, config);
+    train_learner(&mut classifier, clips, split, config, runtime, observe)
+}
+
+/// As [`train_with`], for anything that learns from clips.
+///
+/// # Errors
+/// As [`train_with`].
+pub fn train_learner(
+    learner: &mut dyn Learner,
+    clips: &Clips,
+    split: &Split,
+    config: &TrainingConfig,
+    runtime: &Runtime,
+    observe: &mut dyn FnMut(Event) -> Control,
+) -> Result<Trained, TrainingError> {
     config.validate()?;
     if split.train.is_empty() {
         return Err(TrainingError::NoClips);
     }
-    if config.objective == Objective::BinaryCrossEntropy && clips.targets.is_none() {
-        return Err(TrainingError::NoTargets);
-    }
-    session::run(model, clips, split, config, runtime, observe)
+    session::run(learner, clips, split, config, runtime, observe)
 }
 
 #[cfg(test)]

@@ -3,12 +3,11 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use adapters::AdaptedModel;
 use sha2::{Digest, Sha256};
 use tch::{Tensor, no_grad};
 
 use super::state::State;
-use super::{CheckpointPlan, TrainingConfig, TrainingError};
+use super::{CheckpointPlan, Learner, TrainingConfig, TrainingError};
 use crate::clips::Clips;
 use crate::data::Split;
 use crate::optimiser::AdamW;
@@ -24,22 +23,22 @@ pub(super) struct Kept {
     /// Steps made by then.
     pub step: usize,
     values: Tensor,
-    /// In the order of [`AdaptedModel::buffers`].
+    /// In the order of [`Learner::buffers`].
     buffers: Vec<Tensor>,
 }
 
 impl Kept {
-    pub fn copy(step: usize, optimiser: &AdamW, model: &AdaptedModel) -> Self {
+    pub fn copy(step: usize, optimiser: &AdamW, learner: &dyn Learner) -> Self {
         Kept {
             step,
             values: optimiser.snapshot(),
-            buffers: model.buffers().iter().map(|(_, b)| b.copy()).collect(),
+            buffers: learner.buffers().iter().map(|(_, b)| b.copy()).collect(),
         }
     }
 
-    pub fn restore(&self, optimiser: &mut AdamW, model: &AdaptedModel) {
+    pub fn restore(&self, optimiser: &mut AdamW, learner: &dyn Learner) {
         optimiser.restore(&self.values);
-        for ((_, buffer), kept) in model.buffers().iter().zip(&self.buffers) {
+        for ((_, buffer), kept) in learner.buffers().iter().zip(&self.buffers) {
             no_grad(|| buffer.shallow_clone().copy_(kept));
         }
     }
@@ -59,7 +58,7 @@ impl Loaded {
     pub fn restore(
         &self,
         optimiser: &mut AdamW,
-        model: &AdaptedModel,
+        learner: &dyn Learner,
     ) -> Result<(), TrainingError> {
         let [values, first, second, active] = optimiser.buffers().map(|(name, _)| name);
         let named = |name: &str| find(&self.tensors, &format!("{OPTIMISER}{name}"));
@@ -70,7 +69,7 @@ impl Loaded {
             named(active)?,
         ];
         optimiser.resume(saved, self.state.counters.clone())?;
-        for (name, buffer) in model.buffers() {
+        for (name, buffer) in learner.buffers() {
             let saved = find(&self.tensors, &format!("{BUFFER}{name}"))?;
             no_grad(|| buffer.shallow_clone().f_copy_(saved))?;
         }
@@ -95,25 +94,25 @@ pub(super) struct Saver<'a> {
 
 impl<'a> Saver<'a> {
     pub fn new(
-        model: &AdaptedModel,
+        learner: &dyn Learner,
         clips: &Clips,
         split: &Split,
         config: &TrainingConfig,
         plan: Option<&CheckpointPlan<'a>>,
-    ) -> Result<Self, TrainingError> {
+    ) -> Self {
         let plan = plan.map(|plan| {
             let identity = Identity {
-                run: hash(model, clips, split, config, &plan.identity),
+                run: hash(learner, clips, split, config, &plan.identity),
                 threads: tch::get_num_threads().max(0) as usize,
             };
             (plan.store, identity, plan.every_seconds)
         });
-        let buffers = model.buffers().iter().map(|(name, _)| name.clone());
-        Ok(Saver {
+        let buffers = learner.buffers().iter().map(|(name, _)| name.clone());
+        Saver {
             plan,
             last: Instant::now(),
             buffers: buffers.collect(),
-        })
+        }
     }
 
     /// Whether it is time for a checkpoint.
@@ -129,7 +128,7 @@ impl<'a> Saver<'a> {
         step: usize,
         state: &State,
         optimiser: &AdamW,
-        model: &AdaptedModel,
+        learner: &dyn Learner,
         best: Option<&Kept>,
     ) -> Result<(), TrainingError> {
         let Some((store, identity, _)) = &self.plan else {
@@ -137,7 +136,7 @@ impl<'a> Saver<'a> {
         };
         let own = optimiser.buffers();
         let own = own.map(|(name, tensor)| (format!("{OPTIMISER}{name}"), tensor));
-        let buffers = model.buffers().iter();
+        let buffers = learner.buffers().iter();
         let buffers = buffers.map(|(name, tensor)| (format!("{BUFFER}{name}"), tensor));
         let tensors: Vec<(String, &Tensor)> = own.into_iter().chain(buffers).collect();
         let best = best.map(|kept| {
@@ -185,13 +184,13 @@ impl<'a> Saver<'a> {
 
 /// Hash of what decides a run's result, as far as it is known here.
 fn hash(
-    model: &AdaptedModel,
+    learner: &dyn Learner,
     clips: &Clips,
     split: &Split,
     config: &TrainingConfig,
     identity: &str,
 ) -> String {
-    let named = model.trained().iter().chain(model.buffers());
+    let named = learner.trained().iter().chain(learner.buffers());
     let shapes: Vec<_> = named.map(|(name, t)| (name, t.size())).collect();
     let labels: Vec<i64> = split.train.iter().map(|&i| clips.labels[i]).collect();
     let parts = (

@@ -2,21 +2,19 @@
 
 use std::time::Instant;
 
-use adapters::AdaptedModel;
 use ast_model::Step;
 use tch::{Tensor, no_grad};
 
+use super::learner::{Learner, Piece};
 use super::saved::{Kept, Saver};
-use super::source::{Item, Maker, Source, value};
+use super::source::{Item, Maker};
 use super::state::State;
 use super::{
-    Control, EpochMetrics, Event, FrozenCache, Progress, Runtime, Selection, Trained,
-    TrainingConfig, TrainingError, groups,
+    Control, EpochMetrics, Event, Progress, Runtime, Selection, Trained, TrainingConfig,
+    TrainingError, groups,
 };
-use crate::clips::{Clips, Labels};
+use crate::clips::Clips;
 use crate::data::Split;
-use crate::evaluation::score;
-use crate::metrics::Metrics;
 use crate::optimiser::{AdamW, warmup_cosine};
 use crate::prefetch::{Ahead, ahead};
 use crate::random::piece_seed;
@@ -26,7 +24,8 @@ type Made = Result<Item, audio_frontend::Error>;
 
 /// Everything of a run in progress.
 struct Session<'a> {
-    source: Source<'a>,
+    learner: &'a mut dyn Learner,
+    clips: &'a Clips,
     split: &'a Split,
     config: &'a TrainingConfig,
     steps_per_epoch: usize,
@@ -39,7 +38,7 @@ struct Session<'a> {
 }
 
 pub(super) fn run(
-    model: &AdaptedModel,
+    learner: &mut dyn Learner,
     clips: &Clips,
     split: &Split,
     config: &TrainingConfig,
@@ -53,28 +52,25 @@ pub(super) fn run(
         features: true,
         orders: Default::default(),
     };
-    let treatments = groups::treatments(model, config)?;
-    let optimiser = AdamW::new(model.trained(), config.adamw.clone())?;
+    let treatments = groups::treatments(learner, config)?;
+    let optimiser = AdamW::new(learner.trained(), config.adamw.clone())?;
     let optimiser = optimiser.with_treatments(&treatments)?;
     let mut session = Session {
-        source: Source {
-            model,
-            clips,
-            cache: None,
-        },
+        clips,
         split,
         config,
         steps_per_epoch: maker.steps(),
         state: State::new(optimiser.counters()),
         optimiser,
         best: None,
-        saver: Saver::new(model, clips, split, config, runtime.checkpoints.as_ref())?,
+        saver: Saver::new(learner, clips, split, config, runtime.checkpoints.as_ref()),
         last_epoch: false,
+        learner,
     };
     session.resume(observe)?;
     if !session.state.is_finished(config) {
-        session.source.cache = session.frozen_cache(observe)?;
-        maker.features = session.source.cache.is_none();
+        session.prepare(observe)?;
+        maker.features = session.learner.needs_features();
         let (first, last) = (session.number(), maker.steps() * config.epochs);
         let make = |number| maker.make(number);
         let workers = runtime.workers;
@@ -93,11 +89,10 @@ impl Session<'_> {
 
     /// Goes on from the last checkpoint, where there is one.
     fn resume(&mut self, observe: &mut Observer) -> Result<(), TrainingError> {
-        let model = self.source.model;
         let Some(found) = self.saver.load()? else {
             return Ok(());
         };
-        found.restore(&mut self.optimiser, model)?;
+        found.restore(&mut self.optimiser, self.learner)?;
         self.state = found.state;
         self.best = found.best;
         let told = observe(Event::Resumed {
@@ -109,20 +104,15 @@ impl Session<'_> {
         self.obey(told)
     }
 
-    fn frozen_cache(&self, observe: &mut Observer) -> Result<Option<FrozenCache>, TrainingError> {
-        let limit = self.config.frozen_cache_mib << 20;
-        let clips_stay = self.config.clips_stay() && !self.config.activation_checkpointing;
-        if limit == 0 || !clips_stay {
-            return Ok(None);
-        }
+    /// What the learner computes once for the clips of both parts.
+    fn prepare(&mut self, observe: &mut Observer) -> Result<(), TrainingError> {
         let mut indices = self.split.train.clone();
         indices.extend(&self.split.validation);
         indices.sort_unstable();
         indices.dedup();
         let total = indices.len();
-        let Source { model, clips, .. } = self.source;
         let mut go_on = |done| observe(Event::Frozen { done, total }) != Control::Stop;
-        FrozenCache::compute(model, clips, &indices, self.config.batch, limit, &mut go_on)
+        self.learner.prepare(&indices, &mut go_on)
     }
 
     fn epochs(
@@ -179,17 +169,22 @@ impl Session<'_> {
         let number = self.number();
         let (count, mut sum) = (item.indices.len(), 0.0);
         let batch = item.batch.as_ref();
-        let features = batch.map(|batch| batch.tensors(self.source.clips.device).0);
+        let features = batch.map(|batch| batch.tensors(self.clips.device).0);
         let size = config.micro_batch.unwrap_or(count).min(count);
-        for (piece, start) in (0..count).step_by(size).enumerate() {
+        for (index, start) in (0..count).step_by(size).enumerate() {
             let part = start..count.min(start + size);
             let (length, weight) = (part.len(), part.len() as f64 / count as f64);
-            let input = match &features {
-                Some(features) => features.f_narrow(0, start as i64, length as i64)?,
-                None => self.kept(&item.indices[part.clone()])?,
+            let features = features.as_ref();
+            let narrow = |all: &Tensor| all.f_narrow(0, start as i64, length as i64);
+            let piece = Piece {
+                indices: &item.indices[part.clone()],
+                features: features.map(narrow).transpose()?,
+                labels: item.labels.piece(part),
             };
-            let step = Step::training(piece_seed(config.seed, number, piece));
-            sum += weight * self.gradient(&input, &item.labels.piece(part), &step, weight)?;
+            let step = Step::training(piece_seed(config.seed, number, index));
+            let optimiser = &mut self.optimiser;
+            let loss = self.learner.gradient(&piece, &step, weight, optimiser)?;
+            sum += weight * self.finite(loss)?;
         }
         if let Some(largest) = config.clip_norm {
             let norm = self.optimiser.clip(largest)?;
@@ -199,62 +194,12 @@ impl Session<'_> {
         Ok(sum)
     }
 
-    /// Adds `weight` times the gradient of one piece; its mean loss.
-    fn gradient(
-        &mut self,
-        input: &Tensor,
-        labels: &Labels,
-        step: &Step,
-        weight: f64,
-    ) -> Result<f64, TrainingError> {
-        let TrainingConfig {
-            objective,
-            label_smoothing,
-            ..
-        } = *self.config;
-        let model = self.source.model;
-        if self.config.activation_checkpointing {
-            let pass = model.forward_recomputed(input, step)?;
-            let task = objective.loss(pass.logits(), labels, label_smoothing)?;
-            let loss = self.finite(value(&task)?)?;
-            pass.backward(&task)?;
-            self.optimiser.accumulate_taken(weight)?;
-            return Ok(loss);
-        }
-        let logits = match &self.source.cache {
-            Some(_) => model.forward_frozen(input, step)?,
-            None => model.forward(input, step)?,
-        };
-        let task = objective.loss(&logits, labels, label_smoothing)?;
-        let loss = self.finite(value(&task)?)?;
-        let extra = step.take_loss().into_iter();
-        let whole = extra.fold(task, |sum, extra| sum + extra);
-        self.optimiser.accumulate(&whole, weight)?;
-        Ok(loss)
-    }
-
-    /// What the cache has of clips.
-    fn kept(&self, indices: &[usize]) -> Result<Tensor, TrainingError> {
-        let cache = self.source.cache.as_ref();
-        match cache.and_then(|cache| cache.select(indices)) {
-            Some(kept) => Ok(kept),
-            // Cannot be: the cache has all training clips. Features would do.
-            None => Ok(self
-                .source
-                .model
-                .frozen(&self.source.clips.batch(indices).0)?),
-        }
-    }
-
     /// Validation, and what follows from it.
     fn end_epoch(&mut self) -> Result<(), TrainingError> {
-        let (config, part) = (self.config, &self.split.validation);
-        let mut forward = |indices: &[usize]| self.source.evaluate(indices);
-        let clips = self.source.clips;
-        let batch = 2 * config.batch;
-        let (loss, scores) = score(&mut forward, clips, part, batch, config.objective)?;
-        self.finite(loss)?;
-        let metrics = Metrics::of(&scores);
+        let config = self.config;
+        let (part, batch) = (&self.split.validation, config.validation_batch());
+        let figures = self.learner.validate(part, batch)?;
+        self.finite(figures.loss)?;
         let state = &self.state;
         let count = self.split.train.len();
         let metrics = EpochMetrics {
@@ -262,12 +207,13 @@ impl Session<'_> {
             steps: self.number(),
             learning_rate: self.rate(self.number().saturating_sub(1)),
             train_loss: state.loss_sum / count as f64,
-            validation_clips: metrics.clips,
-            validation_loss: loss,
-            validation_accuracy: metrics.accuracy,
-            validation_macro_f1: metrics.macro_f1,
-            validation_calibration_error: metrics.calibration_error,
-            validation_mean_average_precision: metrics.mean_average_precision,
+            validation_clips: figures.clips,
+            validation_loss: figures.loss,
+            validation_accuracy: figures.accuracy,
+            validation_macro_f1: figures.macro_f1,
+            validation_calibration_error: figures.calibration_error,
+            validation_mean_average_precision: figures.mean_average_precision,
+            validation_parts: figures.parts,
             seconds: state.seconds,
             waiting_seconds: state.waiting_seconds,
             clips_per_second: count as f64 / state.seconds.max(1e-9),
@@ -275,7 +221,7 @@ impl Session<'_> {
         let better = self.state.finish_epoch(metrics, config);
         if better && config.selection != Selection::Last {
             let step = self.number();
-            self.best = Some(Kept::copy(step, &self.optimiser, self.source.model));
+            self.best = Some(Kept::copy(step, &self.optimiser, self.learner));
         }
         Ok(())
     }
@@ -284,7 +230,7 @@ impl Session<'_> {
         let history = std::mem::take(&mut self.state.history);
         let mut selected = history.len().saturating_sub(1);
         if let (Some(kept), Some(best)) = (&self.best, self.state.best) {
-            kept.restore(&mut self.optimiser, self.source.model);
+            kept.restore(&mut self.optimiser, self.learner);
             selected = best;
         }
         let seconds: f64 = history.iter().map(|epoch| epoch.seconds).sum();
@@ -293,7 +239,7 @@ impl Session<'_> {
             epochs: history.iter().map(EpochMetrics::record).collect(),
             selected,
             waiting_share: waiting / seconds.max(1e-9),
-            frozen_bytes: self.source.cache.as_ref().map_or(0, FrozenCache::bytes),
+            frozen_bytes: self.learner.kept_bytes(),
             history,
         }
     }
@@ -338,11 +284,10 @@ impl Session<'_> {
     fn save(&mut self) -> Result<(), TrainingError> {
         self.state.counters = self.optimiser.counters();
         let step = self.number();
-        let model = self.source.model;
         no_grad(|| {
             let best = self.best.as_ref();
             self.saver
-                .save(step, &self.state, &self.optimiser, model, best)
+                .save(step, &self.state, &self.optimiser, self.learner, best)
         })
     }
 }

@@ -1,10 +1,9 @@
-//! Where batches come from, and the class scores of clips.
+//! Where batches come from, and what is kept of clips between epochs.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use adapters::{AdaptedModel, AdapterError, FrozenPart};
-use ast_model::Step;
+use adapters::{AdaptedModel, FrozenPart};
 use tch::{Kind, Tensor, no_grad};
 
 use super::{TrainingConfig, TrainingError};
@@ -82,25 +81,6 @@ impl FrozenCache {
     /// Bytes of memory taken.
     pub fn bytes(&self) -> u64 {
         (self.values.numel() * self.values.kind().elt_size_in_bytes()) as u64
-    }
-}
-
-/// A model, its clips, and what is kept of them.
-pub(super) struct Source<'a> {
-    pub model: &'a AdaptedModel,
-    pub clips: &'a Clips,
-    pub cache: Option<FrozenCache>,
-}
-
-impl Source<'_> {
-    /// Class scores in evaluation mode.
-    pub fn evaluate(&self, indices: &[usize]) -> Result<Tensor, AdapterError> {
-        let step = Step::evaluation();
-        let kept = self.cache.as_ref().and_then(|cache| cache.select(indices));
-        match kept {
-            Some(frozen) => self.model.forward_frozen(&frozen, &step),
-            None => self.model.forward(&self.clips.batch(indices).0, &step),
-        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! Everything that later steps of a run depend on, beside the tensors.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::{Selection, TrainingConfig};
@@ -32,6 +34,10 @@ pub struct EpochMetrics {
     /// Mean average precision; for several labels only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub validation_mean_average_precision: Option<f64>,
+    /// Figures of single losses and label sets by name, where there are several
+    /// (pretraining).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub validation_parts: BTreeMap<String, f64>,
     /// Seconds of training, validation and checkpoints excluded.
     pub seconds: f64,
     /// Seconds of them in which the training thread waited for a batch, or made
