@@ -70,14 +70,14 @@ pub fn measure(
 /// [B, C] of the clips of these indices in evaluation mode.
 ///
 /// # Errors
-/// When the forward pass fails.
-pub(crate) fn score(
-    forward: &mut dyn FnMut(&[usize]) -> Result<Tensor, AdapterError>,
+/// When `forward` fails.
+pub(crate) fn score<E: From<TchError>>(
+    forward: &mut dyn FnMut(&[usize]) -> Result<Tensor, E>,
     clips: &Clips,
     part: &[usize],
     batch: usize,
     objective: Objective,
-) -> Result<(f64, Scores), AdapterError> {
+) -> Result<(f64, Scores), E> {
     let several = objective == Objective::BinaryCrossEntropy;
     let mut scores = Scores {
         classes: 0,

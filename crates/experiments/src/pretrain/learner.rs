@@ -226,11 +226,16 @@ impl Learner for Pretrainer<'_> {
         Ok(sum.f_double_value(&[])?)
     }
 
-    fn validate(&self, part: &[usize], batch: usize) -> Result<Figures, TrainingError> {
+    fn validate(
+        &self,
+        part: &[usize],
+        batch: usize,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Figures, TrainingError> {
         let patches = self.shape().grid().patches();
         let mut means: BTreeMap<String, f64> = BTreeMap::new();
         let (mut scores, mut classes) = (Vec::new(), Vec::new());
-        let mut total = 0.0;
+        let (mut total, mut done) = (0.0, 0);
         for indices in part.chunks(batch.max(1)) {
             let features = self.clips.batch(indices).0;
             let labels = self.clips.labels_of(indices).classes;
@@ -259,6 +264,10 @@ impl Learner for Pretrainer<'_> {
             if let Some(rows) = losses.scores {
                 scores.extend(Vec::<Vec<f32>>::try_from(rows.to_device(Device::Cpu))?);
                 classes.extend(labels);
+            }
+            done += indices.len();
+            if !go_on(done) {
+                return Err(TrainingError::Stopped);
             }
         }
         let sets = figures(self.heads.sets(), &scores, &classes);

@@ -121,8 +121,21 @@ impl Learner for Classifier<'_> {
         Ok(loss)
     }
 
-    fn validate(&self, part: &[usize], batch: usize) -> Result<Figures, TrainingError> {
-        let mut forward = |indices: &[usize]| self.evaluate(indices);
+    fn validate(
+        &self,
+        part: &[usize],
+        batch: usize,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Figures, TrainingError> {
+        let mut done = 0;
+        let mut forward = |indices: &[usize]| {
+            let scores = self.evaluate(indices)?;
+            done += indices.len();
+            if go_on(done) {
+                return Ok(scores);
+            }
+            Err(TrainingError::Stopped)
+        };
         let objective = self.config.objective;
         let (loss, scores) = score(&mut forward, self.clips, part, batch, objective)?;
         Ok(Figures::of(loss, &scores))

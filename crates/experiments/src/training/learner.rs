@@ -63,11 +63,17 @@ pub trait Learner {
         optimiser: &mut AdamW,
     ) -> Result<f64, TrainingError>;
 
-    /// Figures of the clips `part`, in batches of `batch`, without gradients.
+    /// Figures of the clips `part`, in batches of `batch`, without gradients;
+    /// `go_on` is asked after each batch, with the number of clips done.
     ///
     /// # Errors
-    /// When a pass fails.
-    fn validate(&self, part: &[usize], batch: usize) -> Result<Figures, TrainingError>;
+    /// When a pass fails, or [`TrainingError::Stopped`] where `go_on` says no.
+    fn validate(
+        &self,
+        part: &[usize],
+        batch: usize,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Figures, TrainingError>;
 }
 
 /// Clips of one forward pass: a batch, or a piece of one.

@@ -67,6 +67,13 @@ pub enum Event<'a> {
     },
     /// A step was made.
     Step(Progress),
+    /// So many of so many validation clips of this epoch are done.
+    Validation {
+        /// Clips done.
+        done: usize,
+        /// Clips in all.
+        total: usize,
+    },
     /// An epoch is over; all so far, the last one included.
     Epoch(&'a [EpochMetrics]),
 }

@@ -151,6 +151,49 @@ fn every_kind_of_training_goes_on_to_the_same_bits() {
 }
 
 #[test]
+fn a_stop_in_the_middle_of_validation_is_heard_and_costs_no_step() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = RunFolder::open(folder.path()).unwrap();
+    let store = folder.checkpoints(1).unwrap();
+    let run = |stopping: bool| {
+        let model = toy::model("adapter", CLASSES);
+        let (mut steps, mut told) = (0, Vec::new());
+        let mut observe = |event: Event| match event {
+            Event::Step(_) => {
+                steps += 1;
+                Control::Continue
+            }
+            Event::Validation { done, total } => {
+                told.push((done, total));
+                match stopping {
+                    true => Control::Stop,
+                    false => Control::Continue,
+                }
+            }
+            _ => Control::Continue,
+        };
+        let runtime = Runtime {
+            checkpoints: Some(CheckpointPlan {
+                store: &store,
+                identity: "toy".to_owned(),
+                every_seconds: f64::INFINITY,
+            }),
+            ..Runtime::default()
+        };
+        let config = config();
+        let trained = train_with(&model, &clips(), &split(), &config, &runtime, &mut observe);
+        (trained.map(|trained| outcome(&model, &trained)), steps, told)
+    };
+    let (stopped, steps, told) = run(true);
+    assert!(matches!(stopped, Err(TrainingError::Stopped)));
+    // Pieces of three clips: six of the eight validation clips at a time.
+    assert_eq!((steps, told), (5, vec![(6, 8)]));
+    let (finished, steps, told) = run(false);
+    assert_eq!((steps, told.len()), (15, 8));
+    assert_eq!(finished.unwrap(), undisturbed("adapter", &config()));
+}
+
+#[test]
 fn the_end_of_the_epoch_can_be_asked_for() {
     let folder = tempfile::tempdir().unwrap();
     let folder = RunFolder::open(folder.path()).unwrap();

@@ -122,7 +122,7 @@ impl Session<'_> {
     ) -> Result<(), TrainingError> {
         while !self.state.is_finished(self.config) {
             self.train_epoch(batches, observe)?;
-            self.end_epoch()?;
+            self.end_epoch(observe)?;
             let told = observe(Event::Epoch(&self.state.history));
             self.obey(told)?;
             if self.last_epoch && !self.state.is_finished(self.config) {
@@ -195,10 +195,22 @@ impl Session<'_> {
     }
 
     /// Validation, and what follows from it.
-    fn end_epoch(&mut self) -> Result<(), TrainingError> {
+    fn end_epoch(&mut self, observe: &mut Observer) -> Result<(), TrainingError> {
         let config = self.config;
         let (part, batch) = (&self.split.validation, config.validation_batch());
-        let figures = self.learner.validate(part, batch)?;
+        let (total, last_epoch) = (part.len(), &mut self.last_epoch);
+        let mut go_on = |done| {
+            let told = observe(Event::Validation { done, total });
+            *last_epoch |= told == Control::StopAfterEpoch;
+            told != Control::Stop
+        };
+        let figures = match self.learner.validate(part, batch, &mut go_on) {
+            Err(TrainingError::Stopped) => {
+                self.save()?; // validation begins anew when the run goes on
+                return Err(TrainingError::Stopped);
+            }
+            other => other?,
+        };
         self.finite(figures.loss)?;
         let state = &self.state;
         let count = self.split.train.len();
