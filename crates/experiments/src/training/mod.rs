@@ -121,7 +121,8 @@ pub struct CheckpointPlan<'a> {
     /// are always compared: a hash of sounds, backbone and method, for example.
     pub identity: String,
     /// After a step or an epoch, once so many seconds have passed since the
-    /// last time; 0 for after every step.
+    /// last time, and at least 20 times as long as that took; 0 for after every
+    /// step.
     pub every_seconds: f64,
 }
 

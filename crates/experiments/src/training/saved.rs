@@ -18,6 +18,10 @@ const OPTIMISER: &str = "optimiser.";
 const BUFFER: &str = "buffer.";
 const VALUES: &str = "values";
 
+/// A run computes at least so many times as long as the last checkpoint took
+/// before it saves the next.
+const LEAST_WORK: f64 = 20.0;
+
 /// Everything training has changed in the model, as it was after a step.
 pub(super) struct Kept {
     /// Steps made by then.
@@ -89,6 +93,8 @@ fn find<'t>(
 pub(super) struct Saver<'a> {
     plan: Option<(&'a Checkpoints, Identity, f64)>,
     last: Instant,
+    /// Seconds that the last checkpoint took.
+    cost: f64,
     buffers: Vec<String>,
 }
 
@@ -111,16 +117,17 @@ impl<'a> Saver<'a> {
         Saver {
             plan,
             last: Instant::now(),
+            cost: 0.0,
             buffers: buffers.collect(),
         }
     }
 
-    /// Whether it is time for a checkpoint.
+    /// Whether it is time for a checkpoint. Where they are slow (many trained
+    /// values, a slow disk) they come less often.
     pub fn is_due(&self) -> bool {
         let seconds = self.last.elapsed().as_secs_f64();
-        self.plan
-            .as_ref()
-            .is_some_and(|(_, _, every)| seconds >= *every)
+        let due = |every: f64| every == 0.0 || seconds >= every.max(LEAST_WORK * self.cost);
+        self.plan.as_ref().is_some_and(|(_, _, every)| due(*every))
     }
 
     pub fn save(
@@ -134,6 +141,7 @@ impl<'a> Saver<'a> {
         let Some((store, identity, _)) = &self.plan else {
             return Ok(());
         };
+        let begun = Instant::now();
         let own = optimiser.buffers();
         let own = own.map(|(name, tensor)| (format!("{OPTIMISER}{name}"), tensor));
         let buffers = learner.buffers().iter();
@@ -150,6 +158,7 @@ impl<'a> Saver<'a> {
         });
         store.save(identity, step, state, &tensors, best.as_ref())?;
         self.last = Instant::now();
+        self.cost = begun.elapsed().as_secs_f64();
         Ok(())
     }
 
