@@ -223,7 +223,9 @@ fn bytes_as(tensor: &Tensor, stored: Stored) -> Vec<u8> {
     let tensor = tensor.to_kind(stored.kind()).reshape([-1]).contiguous();
     let mut bytes = vec![0u8; tensor.numel() * stored.kind().elt_size_in_bytes()];
     let size = bytes.len();
-    tensor.view_dtype(Kind::Uint8).copy_data_u8(&mut bytes, size);
+    tensor
+        .view_dtype(Kind::Uint8)
+        .copy_data_u8(&mut bytes, size);
     bytes
 }
 

@@ -64,7 +64,11 @@ fn a_pretrained_backbone_is_a_checkpoint_with_a_card_that_train_uses() {
     let weights = size(&backbone.join("model.safetensors"));
     assert!(weights < 2 * parameters + 8000, "{weights}");
     let card = fs::read_to_string(backbone.join("README.md")).unwrap();
-    for said in ["CC0-1.0", "soft-moa pretrain", made["sha256"].as_str().unwrap()] {
+    for said in [
+        "CC0-1.0",
+        "soft-moa pretrain",
+        made["sha256"].as_str().unwrap(),
+    ] {
         assert!(card.contains(said), "{said} is not in\n{card}");
     }
     let metrics = fs::read_to_string(setup.path("made").join("metrics.jsonl")).unwrap();
@@ -85,7 +89,11 @@ fn a_pretrained_backbone_is_a_checkpoint_with_a_card_that_train_uses() {
     train.arg("--out").arg(setup.path("trained"));
     train.arg("--cache").arg(setup.path("cache"));
     let trained = run(&mut train).succeeded();
-    assert!(trained.stdout.contains("\"epochs\":1"), "{}", trained.stdout);
+    assert!(
+        trained.stdout.contains("\"epochs\":1"),
+        "{}",
+        trained.stdout
+    );
 }
 
 #[test]
@@ -113,5 +121,9 @@ fn a_folder_of_another_run_is_left_alone() {
     let other = CONFIG.replace("epochs = 3", "epochs = 4");
     let outcome = pretrain(&setup, &other, "made", &[]);
     assert_ne!(outcome.code, Some(0));
-    assert!(outcome.stderr.contains("other settings"), "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("other settings"),
+        "{}",
+        outcome.stderr
+    );
 }

@@ -34,8 +34,8 @@ pub use single::Single;
 pub(crate) use store::Store;
 pub(crate) use studies::place;
 pub use studies::{Cell, StudySpec};
-pub(crate) use tasks::data_root;
 pub(crate) use tasks::Task;
+pub(crate) use tasks::data_root;
 
 /// Where things are and where results go.
 #[derive(Debug, Clone)]

@@ -47,8 +47,8 @@ enum Values {
 pub fn run(arguments: &Pretrain, output: &Output) -> Result<()> {
     signals::listen().context("cannot listen for Ctrl-C")?;
     let path = &arguments.config;
-    let text = std::fs::read_to_string(path)
-        .with_context(|| format!("cannot read {}", path.display()))?;
+    let text =
+        std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
     let config: PretrainConfig =
         toml::from_str(&text).with_context(|| path.display().to_string())?;
     let usual = || PathBuf::from("runs").join(&config.name);

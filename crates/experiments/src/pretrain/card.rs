@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use ast_model::AstConfig;
 
-use super::{Pretrained, PretrainConfig};
+use super::{PretrainConfig, Pretrained};
 
 /// Markdown for `README.md` in the folder of the backbone.
 pub fn card(config: &PretrainConfig, made: &Pretrained, shape: &AstConfig) -> String {
@@ -45,7 +45,12 @@ pub fn card(config: &PretrainConfig, made: &Pretrained, shape: &AstConfig) -> St
     line("\n## Recipe\n".into());
     line("`soft-moa pretrain --config pretrain.toml`, with\n\n```toml".into());
     // Plain settings with text keys always become TOML.
-    line(toml::to_string(config).unwrap_or_default().trim_end().into());
+    line(
+        toml::to_string(config)
+            .unwrap_or_default()
+            .trim_end()
+            .into(),
+    );
     line("```\n".into());
     line(format!(
         "{} epochs, weights of epoch {}; {:.0} seconds of training.\n",

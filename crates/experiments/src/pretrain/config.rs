@@ -133,16 +133,23 @@ impl PretrainConfig {
     /// # Errors
     /// [`TrainingError::Config`] names the first that cannot be used.
     pub fn validate(&self) -> Result<(), TrainingError> {
-        let error = TrainingError::config;
         if self.name.is_empty() || self.name.contains(['/', '\\']) {
-            return Err(error("name", &self.name, "a name without slashes"));
+            return Err(TrainingError::config(
+                "name",
+                &self.name,
+                "a name without slashes",
+            ));
         }
         if self.tasks.is_empty() {
-            return Err(error("tasks", "nothing", "at least one data set"));
+            return Err(TrainingError::config(
+                "tasks",
+                "nothing",
+                "at least one data set",
+            ));
         }
         if self.start.checkpoint.is_some() == self.start.shape.is_some() {
             let allowed = "either a checkpoint or a shape";
-            return Err(error("start", "both or neither", allowed));
+            return Err(TrainingError::config("start", "both or neither", allowed));
         }
         let masked = self.masked.as_ref().map_or(0.0, |masked| masked.weight);
         let distil = self.distil.as_ref().map_or(0.0, |distil| distil.weight);
@@ -153,12 +160,16 @@ impl PretrainConfig {
         ];
         for (field, weight) in weights {
             if !(weight >= 0.0 && weight.is_finite()) {
-                return Err(error(field, weight, "a number of 0 or above"));
+                return Err(TrainingError::config(
+                    field,
+                    weight,
+                    "a number of 0 or above",
+                ));
             }
         }
         if weights.iter().all(|&(_, weight)| weight == 0.0) {
             let allowed = "above 0 for supervised, masked or distil";
-            return Err(error("weight", 0, allowed));
+            return Err(TrainingError::config("weight", 0, allowed));
         }
         if let Some(masked) = &self.masked {
             masked.validate()?;
@@ -190,9 +201,12 @@ impl PretrainConfig {
 
 impl Masked {
     fn validate(&self) -> Result<(), TrainingError> {
-        let error = TrainingError::config;
         if !(self.share > 0.0 && self.share < 1.0) {
-            return Err(error("masked.share", self.share, "between 0 and 1"));
+            return Err(TrainingError::config(
+                "masked.share",
+                self.share,
+                "between 0 and 1",
+            ));
         }
         let DecoderConfig {
             width,
@@ -200,14 +214,26 @@ impl Masked {
             heads,
         } = self.decoder;
         if width < 4 || width % 4 != 0 {
-            return Err(error("masked.decoder.width", width, "a multiple of 4"));
+            return Err(TrainingError::config(
+                "masked.decoder.width",
+                width,
+                "a multiple of 4",
+            ));
         }
         if heads < 1 || width % heads != 0 {
             let allowed = "a divisor of the decoder's width";
-            return Err(error("masked.decoder.heads", heads, allowed));
+            return Err(TrainingError::config(
+                "masked.decoder.heads",
+                heads,
+                allowed,
+            ));
         }
         if blocks == 0 {
-            return Err(error("masked.decoder.blocks", blocks, "at least 1"));
+            return Err(TrainingError::config(
+                "masked.decoder.blocks",
+                blocks,
+                "at least 1",
+            ));
         }
         Ok(())
     }
@@ -253,8 +279,14 @@ mod tests {
         };
         refused(|config| config.tasks.clear(), "tasks");
         refused(|config| config.start.checkpoint = None, "start");
-        refused(|config| config.supervised.weight = -1.0, "supervised.weight");
-        refused(|config| config.training.frozen_cache_mib = 5, "training.frozen_cache");
+        refused(
+            |config| config.supervised.weight = -1.0,
+            "supervised.weight",
+        );
+        refused(
+            |config| config.training.frozen_cache_mib = 5,
+            "training.frozen_cache",
+        );
         let masked = |config: &mut PretrainConfig| config.masked.as_mut().unwrap().share = 1.0;
         refused(masked, "masked.share");
         let nothing = |config: &mut PretrainConfig| {

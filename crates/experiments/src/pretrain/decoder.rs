@@ -89,9 +89,8 @@ impl Decoder {
             leaf("output.bias", &[values], 0.0)?,
         ];
         let own = blocks.trained().iter();
-        trained.extend(own.map(|(name, tensor)| {
-            (format!("decoder.{name}"), tensor.shallow_clone())
-        }));
+        trained
+            .extend(own.map(|(name, tensor)| (format!("decoder.{name}"), tensor.shallow_clone())));
         let grid = backbone.grid();
         Ok(Decoder {
             embed,

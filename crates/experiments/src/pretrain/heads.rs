@@ -91,9 +91,11 @@ impl Heads {
                 continue;
             };
             let range = set.range();
-            let own = scores
-                .f_index_select(0, &rows)?
-                .f_narrow(1, range.start, range.end - range.start)?;
+            let own = scores.f_index_select(0, &rows)?.f_narrow(
+                1,
+                range.start,
+                range.end - range.start,
+            )?;
             let none = None::<&Tensor>;
             let loss =
                 own.f_cross_entropy_loss(&labels, none, Reduction::Sum, IGNORED, smoothing)?;
@@ -134,8 +136,7 @@ pub(super) fn figures(
     for set in sets {
         let range = set.range();
         let own = classes.iter().zip(scores);
-        let own: Vec<(&i64, &Vec<f32>)> =
-            own.filter(|(class, _)| range.contains(class)).collect();
+        let own: Vec<(&i64, &Vec<f32>)> = own.filter(|(class, _)| range.contains(class)).collect();
         if own.is_empty() {
             continue;
         }

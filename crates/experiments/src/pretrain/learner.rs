@@ -276,9 +276,8 @@ impl Learner for Pretrainer<'_> {
             sum / sets.len().max(1) as f64
         };
         let (accuracy, macro_f1) = (mean(0), mean(1));
-        let named = |(name, [accuracy, _]): (&String, &[f64; 2])| {
-            (format!("accuracy {name}"), *accuracy)
-        };
+        let named =
+            |(name, [accuracy, _]): (&String, &[f64; 2])| (format!("accuracy {name}"), *accuracy);
         means.extend(sets.iter().map(named));
         Ok(Figures {
             clips: part.len(),

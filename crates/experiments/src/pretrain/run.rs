@@ -102,7 +102,10 @@ pub fn run(config: &PretrainConfig, places: &Places, watcher: &dyn Watcher) -> R
     let text = toml::to_string(config)?;
     atomic::replace(&places.out.join(CONFIG), text.as_bytes())
         .with_context(|| format!("cannot write into {}", places.out.display()))?;
-    folder.write_json("environment.json", &describe(&format!("{:?}", places.device)))?;
+    folder.write_json(
+        "environment.json",
+        &describe(&format!("{:?}", places.device)),
+    )?;
     let start = start(config, &places.cache)?;
     let teacher = teacher(config, &places.cache)?;
     let told = |data: &str, done, total| watcher.features(data, done, total);
@@ -140,7 +143,14 @@ pub fn run(config: &PretrainConfig, places: &Places, watcher: &dyn Watcher) -> R
         watcher.training(&event)
     };
     let training = &config.training;
-    let trained = train_learner(&mut learner, &clips, &split, training, &runtime, &mut observe);
+    let trained = train_learner(
+        &mut learner,
+        &clips,
+        &split,
+        training,
+        &runtime,
+        &mut observe,
+    );
     if let Some(error) = unwritten {
         return Err(error.into());
     }
@@ -163,7 +173,9 @@ pub fn run(config: &PretrainConfig, places: &Places, watcher: &dyn Watcher) -> R
         epochs: trained.history.len(),
         selected_epoch: trained.selected,
         validation_loss: best.map_or(0.0, |epoch| epoch.validation_loss),
-        validation: best.map(|epoch| epoch.validation_parts.clone()).unwrap_or_default(),
+        validation: best
+            .map(|epoch| epoch.validation_parts.clone())
+            .unwrap_or_default(),
         training_seconds: trained.history.iter().map(|epoch| epoch.seconds).sum(),
         seconds: begun.elapsed().as_secs_f64(),
         sources,
@@ -199,7 +211,12 @@ fn start(config: &PretrainConfig, cache: &Path) -> Result<Checkpoint> {
     let fitted = cut.with_grid(config.max_length as i64, strides, positions)?;
     let shape = &fitted.config;
     let apart = shape.frequency_stride >= shape.patch_size && shape.time_stride >= shape.patch_size;
-    if config.masked.as_ref().is_some_and(|masked| masked.weight > 0.0) && !apart {
+    if config
+        .masked
+        .as_ref()
+        .is_some_and(|masked| masked.weight > 0.0)
+        && !apart
+    {
         bail!(
             "masked: patches of {} overlap at strides {:?}, so hidden ones could be copied from \
              their neighbours; set start.strides to {} or more along both axes",

@@ -74,8 +74,7 @@ mod tests {
             ..AstConfig::tiny()
         };
         let checkpoint = Checkpoint::random(&shape, 1).unwrap();
-        let teacher =
-            Teacher::new(&checkpoint, &shape, Positions::Crop, 1, Device::Cpu).unwrap();
+        let teacher = Teacher::new(&checkpoint, &shape, Positions::Crop, 1, Device::Cpu).unwrap();
         no_grad(|| {
             let eye = Tensor::eye(192, (Kind::Float, Device::Cpu));
             teacher.trained[0].1.shallow_clone().copy_(&eye);

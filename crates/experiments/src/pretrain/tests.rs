@@ -30,7 +30,9 @@ fn shape() -> AstConfig {
 fn sets() -> Vec<LabelSet> {
     let set = |name: &str, classes: usize, start| LabelSet {
         name: name.to_owned(),
-        classes: (0..classes).map(|class| format!("{name} {class}")).collect(),
+        classes: (0..classes)
+            .map(|class| format!("{name} {class}"))
+            .collect(),
         start,
     };
     vec![set("two", 2, 0), set("three", 3, 2)]
@@ -126,8 +128,14 @@ fn train(
         Control::Continue
     };
     let training = &config.training;
-    let trained =
-        train_learner(&mut learner, &clips, &split(), training, &runtime, &mut observe)?;
+    let trained = train_learner(
+        &mut learner,
+        &clips,
+        &split(),
+        training,
+        &runtime,
+        &mut observe,
+    )?;
     let flat = |tensor: &Tensor| Vec::try_from(tensor.reshape([-1])).unwrap();
     let values = learner.trained().iter().map(|(_, tensor)| flat(tensor));
     Ok((trained, values.collect()))
@@ -144,7 +152,10 @@ fn labels_of_every_set_are_learnt_with_one_backbone() {
     assert!(figure(&trained, "accuracy two")[1] > 0.9);
     assert!(figure(&trained, "accuracy three")[1] > 0.9);
     let last = trained.history.last().unwrap();
-    assert_eq!(last.validation_loss, last.validation_parts["supervised loss"]);
+    assert_eq!(
+        last.validation_loss,
+        last.validation_parts["supervised loss"]
+    );
 }
 
 #[test]
@@ -193,13 +204,20 @@ fn what_trains_is_the_backbone_first_and_then_what_is_thrown_away() {
     let (config, clips, teacher) = (config(1.0, 1.0, 1.0), clips(), teacher());
     let start = Checkpoint::random(&shape(), 1).unwrap();
     let learner = Pretrainer::new(&config, &clips, sets(), &start, Some(&teacher)).unwrap();
-    let names: Vec<&str> = learner.trained().iter().map(|(name, _)| name.as_str()).collect();
+    let names: Vec<&str> = learner
+        .trained()
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
     let backbone = learner.trained_in_backbone();
     let mut own: Vec<&str> = names[..backbone].to_vec();
     own.sort_unstable();
     assert_eq!(own, start.names().collect::<Vec<_>>());
     for part in ["heads.", "decoder.", "distil."] {
-        assert!(names[backbone..].iter().any(|name| name.starts_with(part)), "{part}");
+        assert!(
+            names[backbone..].iter().any(|name| name.starts_with(part)),
+            "{part}"
+        );
     }
     assert_eq!(learner.backbone().len(), backbone);
 }

@@ -78,8 +78,7 @@ impl Learner for Classifier<'_> {
         }
         let whole = self.config.batch;
         let batch = self.config.micro_batch.unwrap_or(whole).min(whole);
-        self.cache =
-            FrozenCache::compute(self.model, self.clips, indices, batch, limit, go_on)?;
+        self.cache = FrozenCache::compute(self.model, self.clips, indices, batch, limit, go_on)?;
         Ok(())
     }
 

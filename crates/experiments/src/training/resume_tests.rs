@@ -182,7 +182,11 @@ fn a_stop_in_the_middle_of_validation_is_heard_and_costs_no_step() {
         };
         let config = config();
         let trained = train_with(&model, &clips(), &split(), &config, &runtime, &mut observe);
-        (trained.map(|trained| outcome(&model, &trained)), steps, told)
+        (
+            trained.map(|trained| outcome(&model, &trained)),
+            steps,
+            told,
+        )
     };
     let (stopped, steps, told) = run(true);
     assert!(matches!(stopped, Err(TrainingError::Stopped)));
