@@ -99,13 +99,6 @@ pub fn run(config: &PretrainConfig, places: &Places, watcher: &dyn Watcher) -> R
         return serde_json::from_str(&text)
             .with_context(|| format!("{} cannot be read; remove it", place.display()));
     }
-    let text = toml::to_string(config)?;
-    atomic::replace(&places.out.join(CONFIG), text.as_bytes())
-        .with_context(|| format!("cannot write into {}", places.out.display()))?;
-    folder.write_json(
-        "environment.json",
-        &describe(&format!("{:?}", places.device)),
-    )?;
     let start = start(config, &places.cache)?;
     let teacher = teacher(config, &places.cache)?;
     let told = |data: &str, done, total| watcher.features(data, done, total);
@@ -120,6 +113,14 @@ pub fn run(config: &PretrainConfig, places: &Places, watcher: &dyn Watcher) -> R
         [&places.datasets, &places.cache],
         places.device,
         &told,
+    )?;
+    // Only now: a file with a mistake in it must not claim the folder.
+    let text = toml::to_string(config)?;
+    atomic::replace(&places.out.join(CONFIG), text.as_bytes())
+        .with_context(|| format!("cannot write into {}", places.out.display()))?;
+    folder.write_json(
+        "environment.json",
+        &describe(&format!("{:?}", places.device)),
     )?;
     let mut learner = Pretrainer::new(config, &clips, sets, &start, teacher.as_ref())?;
     let store = folder.checkpoints(2)?;
