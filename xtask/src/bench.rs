@@ -88,6 +88,12 @@ fn needed(profile: Profile) -> &'static [&'static str] {
     }
 }
 
+/// Whether any profile fetches the data set or backbone `name`.
+pub fn needs(name: &str) -> bool {
+    let profiles = [Profile::Smoke, Profile::Quick, Profile::Paper];
+    name == BACKBONE || profiles.into_iter().any(|p| needed(p).contains(&name))
+}
+
 /// Builds the program and gives its place, wherever Cargo's settings put it.
 pub fn build(paths: &Paths) -> Result<PathBuf> {
     libtorch::ensure(paths)?;

@@ -47,7 +47,7 @@ pub struct LibtorchArgs {
 /// Flags of `data`.
 #[derive(Debug, Args)]
 pub struct DataArgs {
-    /// Data sets or backbones by name; all that can be fetched when left out.
+    /// Data sets or backbones by name; what `bench-all` needs when left out.
     pub names: Vec<String>,
     /// Use a data set that is already on disk; an empty DIR forgets the path.
     #[arg(long, value_name = "NAME=DIR", value_parser = parse_named_path)]

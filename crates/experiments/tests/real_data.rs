@@ -1,13 +1,14 @@
 //! Real recordings, where there are any. `SOFT_MOA_TEST_DATA` names a folder
 //! with `ESC-50/` in it, as unpacked (the recordings in any format), and
-//! `speech-commands-12/` with a `metadata.csv`; without it these tests say that
+//! `speech-commands-12/` with a `metadata.csv`, and the folders that `cargo xtask
+//! data` makes under their names; without it these tests say that
 //! they were skipped.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use audio_frontend::Extractor;
-use experiments::data::{Columns, Dataset, FeatureOptions, OwnOptions};
+use experiments::data::{Columns, Dataset, FeatureOptions, Manifest, OwnOptions};
 use experiments::front_end::pipeline;
 
 fn place(name: &str) -> Option<PathBuf> {
@@ -84,5 +85,48 @@ fn spoken_words_from_a_table_keep_their_speakers_apart() {
     for (index, clip) in data.clips.iter().enumerate() {
         let alone = extractor.extract_file(&clip.path).unwrap();
         assert_eq!(alone.as_slice().unwrap(), features.clip(index));
+    }
+}
+
+/// Every manifest of a data set that is fetched, with its folder below the one
+/// of the test data, where it is there.
+fn fetched() -> Vec<(PathBuf, PathBuf)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let file = entry.unwrap().path();
+        if file.extension().is_none_or(|ending| ending != "toml") {
+            continue;
+        }
+        let manifest = Manifest::load(&file).unwrap();
+        let text = |field: &str| manifest.source.get(field).and_then(|value| value.as_str());
+        let name = match text("kind") {
+            Some("debian") => manifest.name.as_str(),
+            Some("same-as") => text("data-set").unwrap(),
+            _ => continue,
+        };
+        found.extend(place(name).map(|root| (file.clone(), root)));
+    }
+    found
+}
+
+#[test]
+fn fetched_recordings_are_as_many_as_their_manifest_says_and_can_be_divided() {
+    for (manifest, root) in fetched() {
+        let data = Dataset::load(&manifest, &root).unwrap();
+        assert_eq!(Some(data.clips.len()), data.manifest.clips.count);
+        for split in data.splits().unwrap() {
+            let mut used: Vec<usize> = [&split.train, &split.validation, &split.test]
+                .into_iter()
+                .flatten()
+                .copied()
+                .collect();
+            used.extend(split.extra.iter().flat_map(|(_, part)| part));
+            let clips = used.len();
+            used.sort_unstable();
+            used.dedup();
+            assert_eq!(clips, used.len(), "{}", data.manifest.name);
+            assert!(!split.validation.is_empty());
+        }
     }
 }

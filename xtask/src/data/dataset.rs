@@ -1,6 +1,7 @@
 //! A data set in the cache: unpacked beside its place, checked, moved there.
 
 use super::debian;
+use super::keep;
 use super::manifest::{Debian, Manifest, Package};
 use crate::paths::{self, Paths};
 use crate::{disk, files, lock};
@@ -131,6 +132,9 @@ fn place(package: &Package, file: &Path, scratch: &Path, finished: &Path) -> Res
     let root = scratch.join(&package.root);
     if !root.is_dir() {
         bail!("{} holds no folder {}", file.display(), package.root);
+    }
+    if !package.endings.is_empty() {
+        keep::recordings(&root, &package.endings)?;
     }
     let found = files::folder_sha256(&root)?;
     if found != package.contents {
@@ -277,6 +281,18 @@ mod tests {
             .into_iter()
             .filter(|e| e.file_name().to_string_lossy().contains("partial"));
         assert_eq!(partial.count(), 0);
+    }
+
+    #[test]
+    fn what_is_no_recording_is_left_out_where_endings_are_named() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let (paths, manifest, mut source) = by_hand(dir.path());
+        let package = &mut source.packages[0];
+        package.endings = vec!["wav".to_owned()];
+        package.contents = files::sha256_of("");
+        source.files = 0;
+        let folder = ensure(&paths, &manifest, &source, Check::Full).expect("fetched");
+        assert!(files::listing(&folder).expect("readable").is_empty());
     }
 
     #[test]

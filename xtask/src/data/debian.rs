@@ -179,6 +179,7 @@ pub mod fixtures {
             size: 1_500_000,
             root: "usr/share/voice".to_owned(),
             folder: String::new(),
+            endings: Vec::new(),
             contents: "0".repeat(64),
         }
     }

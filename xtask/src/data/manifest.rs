@@ -25,6 +25,8 @@ pub struct Manifest {
 pub enum Source {
     /// Debian packages.
     Debian(Debian),
+    /// The recordings of another data set under other labels.
+    SameAs(SameAs),
     /// One file of a Python wheel, turned into a backbone.
     Wheel(WheelMember),
     /// Nothing that is fetched: the user gets it.
@@ -40,6 +42,14 @@ pub struct Manual {
     pub place: String,
     /// Which files the folder must hold, in one line.
     pub layout: String,
+}
+
+/// A data set that lies in the folder of another one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SameAs {
+    /// Name of the data set that is fetched instead.
+    pub data_set: String,
 }
 
 /// Debian packages that together make a data set.
@@ -72,6 +82,11 @@ pub struct Package {
     /// Sub-folder of the data set it becomes; empty for the data set itself.
     #[serde(rename = "as", default)]
     pub folder: String,
+    /// Endings of the files that are kept, without the dot: of files with the
+    /// same contents the first in order of their paths, and no links. Every
+    /// file and link is kept when left out.
+    #[serde(default)]
+    pub endings: Vec<String>,
     /// SHA-256 of the kept files, as `sha256sum` lists them in order of their
     /// names. Another distribution's build of the package has another
     /// `sha256` and the same recordings.
@@ -151,6 +166,12 @@ fn parse(text: &str, stem: &str) -> Result<Manifest> {
             require_sha256(&wheel.member_sha256)?;
             require_plain(&wheel.output)?;
             require_plain(&wheel.wheel)?;
+        }
+        Some(Source::SameAs(same)) => {
+            require_plain(&same.data_set)?;
+            if same.data_set == manifest.name {
+                bail!("`data-set` names the data set itself: name the one that is fetched");
+            }
         }
         Some(Source::Manual(manual)) => {
             require_one_line("where", &manual.place)?;
@@ -256,6 +277,38 @@ mod tests {
             let error = manual(bad).expect_err("refused").to_string();
             assert!(error.contains(&format!("`{field}`")), "{error}");
         }
+    }
+
+    #[test]
+    fn a_data_set_may_lie_in_the_folder_of_another_but_not_in_its_own() {
+        let same = |fields: &str| {
+            let head = "name = 'a'\ntitle = 't'\nlicence = 'l'\n[source]\nkind = 'same-as'\n";
+            parse(&format!("{head}{fields}"), "a")
+        };
+        let good = same("data-set = 'b'\n").expect("valid");
+        let data_set = "b".to_owned();
+        assert_eq!(good.source, Some(Source::SameAs(SameAs { data_set })));
+        for (bad, part) in [("", "data-set"), ("data-set = 'a'\n", "itself")] {
+            let error = same(bad).expect_err("refused").to_string();
+            assert!(error.contains(part), "{error}");
+        }
+    }
+
+    #[test]
+    fn every_data_set_whose_folder_is_shared_is_fetched_itself() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../datasets");
+        let found = read_all(&folder).expect("data sets");
+        let mut shared = 0;
+        for manifest in &found {
+            let Some(Source::SameAs(same)) = &manifest.source else {
+                continue;
+            };
+            shared += 1;
+            let other = found.iter().find(|other| other.name == same.data_set);
+            let source = other.and_then(|other| other.source.as_ref());
+            assert!(matches!(source, Some(Source::Debian(_))), "{same:?}");
+        }
+        assert!(shared > 0);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use audio_frontend::{Audio, Extractor, Resampler, decode};
+use audio_frontend::{Audio, DecodeConfig, Extractor, Resampler, decode};
 use rayon::prelude::*;
 
 use super::error::DataError;
@@ -39,6 +39,8 @@ pub(super) struct Job<'a> {
     pub(super) sound: &'a (dyn Fn(usize) -> Sound<'a> + Sync),
     /// The front end.
     pub(super) extractor: &'a Extractor,
+    /// Use files that end early.
+    pub(super) allow_truncated: bool,
     /// How values are stored.
     pub(super) format: FeatureFormat,
     /// Told about every clip.
@@ -101,13 +103,17 @@ fn recordings(clips: &[Clip]) -> Vec<Range<usize>> {
 }
 
 fn recording(job: &Job<'_>, range: Range<usize>) -> Vec<Result<Encoded, String>> {
-    let mut cutter = Cutter::new(job.extractor);
+    let mut cutter = Cutter::new(job);
     range
         .map(|index| {
             let clip = &job.clips[index];
             let name = &clip.path;
             match ((job.sound)(index), &clip.segment) {
                 (Sound::Samples(samples, rate), _) => encode(job, name, samples, rate),
+                (Sound::File, None) if job.allow_truncated => {
+                    let audio = cutter.cut(name, WHOLE)?;
+                    encode(job, name, &audio.samples, audio.sample_rate)
+                }
                 (Sound::File, None) => {
                     let audio = job.extractor.load(name).map_err(|e| e.to_string())?;
                     encode(job, name, &audio.samples, audio.sample_rate)
@@ -152,18 +158,28 @@ fn encode(job: &Job<'_>, name: &Path, samples: &[f32], rate: u32) -> Result<Enco
     Ok(Encoded { frames, bytes })
 }
 
+/// All of a file.
+const WHOLE: Segment = Segment {
+    start: 0.0,
+    end: None,
+};
+
 /// Cuts segments out of one recording: at the sample of the file's own rate,
 /// before it is resampled.
 struct Cutter<'a> {
     extractor: &'a Extractor,
+    decode: DecodeConfig,
     whole: Option<Result<Audio, String>>,
     resampler: Option<Resampler>,
 }
 
 impl<'a> Cutter<'a> {
-    fn new(extractor: &'a Extractor) -> Self {
+    fn new(job: &Job<'a>) -> Self {
+        let mut decode = job.extractor.config().decode.clone();
+        decode.allow_truncated |= job.allow_truncated;
         Self {
-            extractor,
+            extractor: job.extractor,
+            decode,
             whole: None,
             resampler: None,
         }
@@ -174,7 +190,7 @@ impl<'a> Cutter<'a> {
         let config = self.extractor.config();
         let whole = self
             .whole
-            .get_or_insert_with(|| decode(path, &config.decode).map_err(|e| e.to_string()));
+            .get_or_insert_with(|| decode(path, &self.decode).map_err(|e| e.to_string()));
         let whole = whole.as_ref().map_err(Clone::clone)?;
         let range = segment
             .samples(whole.sample_rate, whole.samples.len())

@@ -80,6 +80,11 @@ pub struct ClipSpec {
     /// Regular expression over the same path; files that match are no clips.
     #[serde(default)]
     pub exclude: Option<String>,
+    /// Use a file that ends early, or does not state its length, up to where it
+    /// ends ([`DecodeConfig::allow_truncated`](audio_frontend::DecodeConfig)).
+    /// Default false: such a file is an error.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub allow_truncated: bool,
     /// How many clips there must be after everything is left out.
     #[serde(default)]
     pub count: Option<usize>,

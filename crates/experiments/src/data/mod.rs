@@ -238,6 +238,7 @@ impl Dataset {
             clips: &self.clips,
             sound: &sound,
             extractor,
+            allow_truncated: self.manifest.clips.allow_truncated,
             format: options.format,
             progress,
         };
@@ -253,7 +254,11 @@ impl Dataset {
             let features = cache::in_memory(self.clips.len(), shape, build)?;
             return Ok((features, CacheUse::Off));
         };
-        let key = cache::Key::new(self.hashes()?, &format!("{config:?}"), shape);
+        let mut settings = format!("{config:?}");
+        if job.allow_truncated {
+            settings.push_str(" allow_truncated");
+        }
+        let key = cache::Key::new(self.hashes()?, &settings, shape);
         cache::load_or_build(folder, &self.manifest.name, &key, build)
     }
 }

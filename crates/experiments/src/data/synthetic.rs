@@ -216,6 +216,7 @@ fn manifest() -> Manifest {
         clips: ClipSpec {
             pattern: r"^(?<tone>[a-z]+)/(?<voice>[a-z]+)/(?<syllable>[0-9]+)$".to_owned(),
             exclude: None,
+            allow_truncated: false,
             count: Some(CONTOURS.len() * VOICES.len() * SYLLABLES),
             derive: BTreeMap::new(),
         },

@@ -132,6 +132,36 @@ fn all_bad_files_are_named_at_once_with_what_is_wrong() {
 }
 
 #[test]
+fn a_file_that_ends_early_is_used_where_the_manifest_allows_it() {
+    let (root, mut manifest) = toys();
+    let path = root.path().join("y-1.wav");
+    let whole = fs::read(&path).expect("file");
+    let cache = tempfile::tempdir().expect("folder");
+    let run = |manifest: &Manifest| {
+        let options = FeatureOptions {
+            cache: Some(cache.path()),
+            ..FeatureOptions::default()
+        };
+        let data = load(root.path(), manifest);
+        data.features(&extractor(8), options, &|_, _| {})
+    };
+    let (first, _) = run(&manifest).expect("whole files");
+    manifest.clips.allow_truncated = true;
+    let (same, outcome) = run(&manifest).expect("whole files");
+    assert_eq!(outcome, CacheUse::Built, "another setting");
+    for index in 0..first.clips() {
+        assert_eq!(first.clip(index), same.clip(index));
+    }
+    let samples_end = whole.len() - 4 * 2 * 160;
+    fs::write(&path, &whole[..samples_end]).expect("cut");
+    let (cut, _) = run(&manifest).expect("allowed");
+    assert_eq!((same.frames(4), cut.frames(4)), (6, 4));
+    manifest.clips.allow_truncated = false;
+    let error = run(&manifest).expect_err("not allowed").to_string();
+    assert!(error.contains("y-1.wav"), "{error}");
+}
+
+#[test]
 fn a_changed_file_is_computed_again_and_a_touched_one_is_not() {
     let (root, manifest) = toys();
     let cache = tempfile::tempdir().expect("folder");
@@ -269,14 +299,15 @@ fn every_manifest_of_the_project_is_valid_and_named_like_its_file() {
             names.push(manifest.name);
         }
     }
-    assert!(
-        names.iter().any(|name| name == "mandarin-tone"),
-        "{names:?}"
-    );
-    assert!(
-        names.iter().any(|name| name == "prompt-language"),
-        "{names:?}"
-    );
+    for expected in [
+        "mandarin-tone",
+        "prompt-language",
+        "stamp-language",
+        "ktuberling-object",
+        "drums",
+    ] {
+        assert!(names.iter().any(|name| name == expected), "{names:?}");
+    }
 }
 
 /// The data set `name` of the project in made folders: one empty file for every
