@@ -42,6 +42,7 @@ mod error;
 mod extension;
 #[cfg(feature = "hub")]
 pub mod hub;
+mod hook_shapes;
 pub mod import;
 pub mod init;
 mod linear;
