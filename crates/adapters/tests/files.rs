@@ -287,6 +287,9 @@ fn hyper_parameters_cost_no_memory_before_the_weights_are_known_to_fit() {
     let saved = Saved::new().without_digest();
     // Slot parameters of a gigabyte, which the file does not hold.
     let before = peak_memory();
+    if before == 0 {
+        eprintln!("only the error is looked at: this system does not tell the peak of memory");
+    }
     saved.describe(|value| {
         value["method"]["mixture"]["experts"] = 4096.into();
         value["method"]["slots"] = 4096.into();
