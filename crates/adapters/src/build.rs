@@ -76,7 +76,7 @@ pub(crate) fn parts(
     } else {
         Parameters::new(options.seed, options.device)
     };
-    let mut parameters = parameters.from_block(options.first_block);
+    let mut parameters = parameters.acting_from(options.first_block);
     let mut extension = method.method().build(checkpoint, &mut parameters)?;
     let config = &checkpoint.config;
     let shape = HeadShape {

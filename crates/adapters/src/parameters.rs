@@ -44,7 +44,7 @@ impl Parameters {
     }
 
     /// The same for a method that acts from block `first` on.
-    pub fn from_block(self, first: usize) -> Self {
+    pub fn acting_from(self, first: usize) -> Self {
         Parameters {
             first_block: first,
             ..self
