@@ -73,7 +73,9 @@ impl Parameters {
 
     /// Values from N(mean, σ²).
     pub fn normal_around(&mut self, name: String, shape: &[i64], mean: f64, sigma: f64) -> Tensor {
-        let value = self.value(shape, || init::normal(self.seed, &name, shape, sigma) + mean);
+        let value = self.value(shape, || {
+            init::normal(self.seed, &name, shape, sigma) + mean
+        });
         self.add(name, value)
     }
 

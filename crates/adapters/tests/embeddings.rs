@@ -64,7 +64,12 @@ fn prompts_are_no_patches_and_their_own_pooling_counts() {
 
 #[test]
 fn without_a_wish_the_vectors_are_those_the_head_sees() {
-    for pooling in [Pooling::All, Pooling::Cls, Pooling::ClsDist, Pooling::Patches] {
+    for pooling in [
+        Pooling::All,
+        Pooling::Cls,
+        Pooling::ClsDist,
+        Pooling::Patches,
+    ] {
         let options = AdaptOptions {
             pooling,
             ..options()
@@ -96,13 +101,20 @@ fn padded_frames_are_left_out_where_the_model_leaves_them_out() {
         };
         let prompt = model(json!({ "method": "prompt", "prompts": 3 }), &options);
         let all = tokens(&prompt, &features);
-        let found = prompt.embeddings(&features, Some(Pooling::Patches)).unwrap();
+        let found = prompt
+            .embeddings(&features, Some(Pooling::Patches))
+            .unwrap();
         let own = mask.get(1).nonzero().reshape([-1]) + 4;
         assert!((1..PATCHES).contains(&own.size()[0]));
         let masked = all.get(1);
-        let masked = masked.index_select(0, &own).mean_dim(0, false, None::<Kind>);
+        let masked = masked
+            .index_select(0, &own)
+            .mean_dim(0, false, None::<Kind>);
         let plain = mean(&all, 4, PATCHES).get(1);
         let expected = if mask_padding { masked } else { plain };
-        assert!(difference(&found.get(1), &expected) < 1e-5, "{mask_padding}");
+        assert!(
+            difference(&found.get(1), &expected) < 1e-5,
+            "{mask_padding}"
+        );
     }
 }

@@ -111,7 +111,11 @@ fn with_zero_up_an_adapter_starts_at_the_probe_unless_all_passes_through_it() {
         ("sequential", "after", false, false),
         ("sequential", "after", true, true),
     ];
-    let kinds = [r#""bottleneck""#, r#"{"convpass": {}}"#, r#"{"conformer": {"kernel": 3}}"#];
+    let kinds = [
+        r#""bottleneck""#,
+        r#"{"convpass": {}}"#,
+        r#"{"conformer": {"kernel": 3}}"#,
+    ];
     for (insertion, position, residual, starts) in rows {
         for placement in ["pfeiffer-mhsa", "pfeiffer-ffn", "houlsby"] {
             for kind in kinds {
@@ -124,7 +128,9 @@ fn with_zero_up_an_adapter_starts_at_the_probe_unless_all_passes_through_it() {
                 let method: MethodConfig = serde_json::from_str(&json).unwrap();
                 let method = method.with_compat(Compat::Fixed);
                 let model = AdaptedModel::new(&backbone, &method, &options).unwrap();
-                let apart = (logits(&model, &input(2)) - logits(&probe, &input(2))).abs().max();
+                let apart = (logits(&model, &input(2)) - logits(&probe, &input(2)))
+                    .abs()
+                    .max();
                 let apart = apart.double_value(&[]);
                 assert_eq!(apart < 1e-6, starts, "{json}: {apart}");
             }

@@ -52,13 +52,7 @@ impl Attention {
         let merged = attended.f_transpose(1, 2)?.f_reshape(n1.size())?;
         let output = self.output.forward(&merged)?;
         if extension.changes(Projection::Output) {
-            return hook_shapes::projected(
-                extension,
-                context,
-                Projection::Output,
-                &merged,
-                output,
-            );
+            return hook_shapes::projected(extension, context, Projection::Output, &merged, output);
         }
         Ok(output)
     }

@@ -149,7 +149,9 @@ pub enum AstError {
         source: HookError,
     },
     /// An attached module returned a tensor that does not fit.
-    #[error("{hook} returned a tensor of shape {found:?} where {expected} is needed; return that shape")]
+    #[error(
+        "{hook} returned a tensor of shape {found:?} where {expected} is needed; return that shape"
+    )]
     HookShape {
         /// The hook of [`crate::Extension`].
         hook: &'static str,

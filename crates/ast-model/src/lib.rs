@@ -40,9 +40,9 @@ mod config;
 mod embeddings;
 mod error;
 mod extension;
+mod hook_shapes;
 #[cfg(feature = "hub")]
 pub mod hub;
-mod hook_shapes;
 pub mod import;
 pub mod init;
 mod linear;

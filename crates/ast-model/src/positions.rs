@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
 
-use crate::{AstError, Grid};
 use crate::config::SPECIAL_TOKENS;
+use crate::{AstError, Grid};
 
 /// What happens to the position embeddings when the patch grid changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -193,7 +193,9 @@ mod tests {
     #[test]
     fn half_the_rows_are_the_six_in_the_centre() {
         let rows = Tensor::arange(FROM.patches(), (Kind::Int64, Device::Cpu));
-        let rows = rows.divide_scalar_mode(FROM.time, "floor").to_kind(Kind::Float);
+        let rows = rows
+            .divide_scalar_mode(FROM.time, "floor")
+            .to_kind(Kind::Float);
         let table = Tensor::cat(&[rows.narrow(0, 0, 2), rows], 0).view([1, -1, 1]);
         let adapted = Positions::Crop.adapt(&table, FROM, grid(6, 101)).unwrap();
         for row in 0..6 {
@@ -208,7 +210,10 @@ mod tests {
         for positions in [Positions::Crop, Positions::Interpolate, Positions::Zero] {
             let error = positions.adapt(&table, FROM, grid(12, 9)).unwrap_err();
             let text = error.to_string();
-            assert!(text.contains("[1, 100, 1]") && text.contains("1214"), "{text}");
+            assert!(
+                text.contains("[1, 100, 1]") && text.contains("1214"),
+                "{text}"
+            );
         }
     }
 

@@ -154,7 +154,10 @@ fn a_configuration_that_is_no_object_is_malformed() {
     for text in [&b"[]"[..], b"1", b"\"x\"", b"true", b"null", b"", names] {
         let error = load_files(text, &LEAST.1).unwrap_err();
         let shown = String::from_utf8_lossy(text);
-        assert!(matches!(error, AstError::Malformed { .. }), "{shown}: {error}");
+        assert!(
+            matches!(error, AstError::Malformed { .. }),
+            "{shown}: {error}"
+        );
     }
 }
 
@@ -162,7 +165,9 @@ fn a_configuration_that_is_no_object_is_malformed() {
 fn lengths_that_no_memory_holds_are_refused_before_anything_is_made() {
     let checkpoint = load_least(&LEAST.1).unwrap().0;
     for positions in [Positions::Crop, Positions::Interpolate, Positions::Zero] {
-        let error = checkpoint.with_grid(1 << 20, [1, 1], positions).unwrap_err();
+        let error = checkpoint
+            .with_grid(1 << 20, [1, 1], positions)
+            .unwrap_err();
         assert!(error.to_string().contains("smaller max_length"), "{error}");
     }
 }

@@ -87,6 +87,9 @@ fn embeddings_hidden_states_pooler_and_classifier_have_the_figures_of_hugging_fa
     let first = [-1.229303, 1.596383, -1.242720, 1.011406, 0.153176];
     for (class, noted) in first.into_iter().enumerate() {
         let ours = logits.double_value(&[0, class as i64]);
-        assert!((ours - noted).abs() < 1e-4, "logit {class}: {ours} instead of {noted}");
+        assert!(
+            (ours - noted).abs() < 1e-4,
+            "logit {class}: {ours} instead of {noted}"
+        );
     }
 }

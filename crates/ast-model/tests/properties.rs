@@ -35,7 +35,8 @@ fn embedded(checkpoint: &Checkpoint, input: &Tensor, patch: i64) -> Tensor {
         .narrow(0, column * config.time_stride, config.patch_size)
         .narrow(1, row * config.frequency_stride, config.patch_size);
     let filters = tensor("patch_embeddings.projection.weight").squeeze_dim(1);
-    let product = (filters * window.transpose(0, 1)).sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>);
+    let product =
+        (filters * window.transpose(0, 1)).sum_dim_intlist([1, 2].as_slice(), false, None::<Kind>);
     product
         + tensor("patch_embeddings.projection.bias")
         + tensor("position_embeddings").get(0).get(2 + patch)

@@ -81,6 +81,9 @@ mod tests {
     fn a_checkpoint_for_another_sampling_rate_is_refused() {
         let error = for_checkpoint(&with(r#"{"sampling_rate": 32000}"#));
         let text = error.unwrap_err().to_string();
-        assert!(text.contains("32000") && text.contains("16000 Hz"), "{text}");
+        assert!(
+            text.contains("32000") && text.contains("16000 Hz"),
+            "{text}"
+        );
     }
 }

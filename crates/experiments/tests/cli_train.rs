@@ -222,8 +222,16 @@ fn the_paper_s_behaviour_is_whole_and_both_counts_are_told() {
     assert_eq!(paper["positions"].as_str(), Some("zero"));
     assert_eq!(paper["training"]["selection"].as_str(), Some("last"));
     assert!(paper["training"].get("patience").is_none());
-    assert_eq!(paper["method"]["mixture"]["add_twice"].as_bool(), Some(true));
-    let given = ["--set", "positions=crop", "--set", "training.selection=best-loss"];
+    assert_eq!(
+        paper["method"]["mixture"]["add_twice"].as_bool(),
+        Some(true)
+    );
+    let given = [
+        "--set",
+        "positions=crop",
+        "--set",
+        "training.selection=best-loss",
+    ];
     let own = resolved(&given);
     assert_eq!(own["positions"].as_str(), Some("crop"));
     assert_eq!(own["training"]["selection"].as_str(), Some("best-loss"));

@@ -181,7 +181,10 @@ fn a_large_file_without_an_announced_size_is_refused_and_a_small_one_taken() {
     let error = hub::fetch(ID, "main", &options(&hub, cache.path())).unwrap_err();
     assert!(matches!(error, AstError::HubUnannounced { .. }), "{error}");
     let folder = hub::folder(ID, "main", cache.path()).unwrap();
-    assert!(error.to_string().contains(folder.to_str().unwrap()), "{error}");
+    assert!(
+        error.to_string().contains(folder.to_str().unwrap()),
+        "{error}"
+    );
     assert!(!folder.exists(), "a part must not look like the model");
 }
 

@@ -116,5 +116,10 @@ fn an_adapter_of_an_impossible_length_is_refused_before_it_costs_memory() {
     // the fingerprint decides.
     let told = description(48, [10, 10], Positions::Crop);
     let error = for_adapter(folder, &told, Some("small"), cache.path());
-    assert!(error.unwrap_err().to_string().contains("its weights differ"));
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("its weights differ")
+    );
 }

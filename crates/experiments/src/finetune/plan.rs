@@ -274,7 +274,10 @@ mod tests {
         ] {
             assert_eq!(usual_positions(compat), positions);
             let training = usual_training(&method, compat, 100, 1);
-            assert_eq!((training.selection, training.patience), (selection, patience));
+            assert_eq!(
+                (training.selection, training.patience),
+                (selection, patience)
+            );
         }
     }
 

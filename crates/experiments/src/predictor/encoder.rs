@@ -262,7 +262,11 @@ mod tests {
             let plain = AdaptOptions::new(1);
             let encoder = Encoder::adapted(folder.path(), &backbone, &plain, gives).unwrap();
             let expected = model.embeddings(&features, pooling).unwrap();
-            assert_eq!(encoder.encode(&views).unwrap(), rows(&expected), "{pooling:?}");
+            assert_eq!(
+                encoder.encode(&views).unwrap(),
+                rows(&expected),
+                "{pooling:?}"
+            );
         }
         // The head pools the three prompts behind the class token.
         let tokens = tch::no_grad(|| model.tokens(&features, &Step::evaluation())).unwrap();
