@@ -177,10 +177,12 @@ fn pooling_the_patches_leaves_the_special_tokens_out() {
     assert!(largest(&pooled, &((sum - special) / 44.0)) < 1e-6);
 }
 
+type Change = fn(Tensor) -> Tensor;
+
 /// One hook, by its name, gives its result in another shape.
 struct Misshapen<'a> {
     hook: &'a str,
-    change: fn(Tensor) -> Tensor,
+    change: Change,
 }
 
 impl Misshapen<'_> {
@@ -254,7 +256,7 @@ fn a_hook_that_returns_another_shape_ends_the_pass_with_its_name() {
     let checkpoint = Checkpoint::random(&config(), 1).unwrap();
     let model = AstModel::bind(&checkpoint, &BindOptions::frozen()).unwrap();
     // Those that broadcast are as wrong as those that do not.
-    let changes: [(&str, fn(Tensor) -> Tensor); 5] = [
+    let changes: [(&str, Change); 5] = [
         ("narrower", |x| x.narrow(-1, 0, 1)),
         ("flat", |x| x.flatten(0, 1)),
         ("one clip", |x| x.mean_dim(0, true, None::<Kind>)),
