@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use adapters::{Compat, MethodConfig};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ast_model::{Checkpoint, Precision, PrecisionChoice, ProductRates};
 use audio_frontend::PipelineConfig;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 use toml::{Table, Value};
 
-use super::sounds::{self, Layout, Opened, absolute};
+use super::sounds::{self, Layout, Official, Opened};
+use super::source::absolute;
 use super::{RunConfig, lengths};
-use crate::data::{Dataset, Split};
-use crate::training::{Selection, TrainingConfig};
+use crate::clips::Augmentation;
+use crate::data::{Dataset, Split, Stop};
+use crate::environment::total_memory;
+use crate::training::{Objective, Selection, TrainingConfig};
 use crate::{backbones, front_end};
 
 /// The authors' seed.
@@ -21,6 +24,10 @@ pub(super) const SEED: u64 = 10;
 
 /// Clips that all epochs together should show the model.
 const CLIPS_TO_SEE: usize = 8000;
+
+/// Memory in MiB for what the frozen part of the model makes of each clip, at
+/// most a quarter of the machine's.
+const FROZEN_CACHE_MIB: u64 = 2048;
 
 /// Epochs without a lower validation loss after which a run ends.
 const PATIENCE: usize = 10;
@@ -82,16 +89,28 @@ impl Plan {
     /// - the paper's learning rate for the method, and the epoch with the lowest
     ///   validation loss; a run ends after 10 epochs without a lower one.
     ///
+    /// Where the sounds have a manifest, length, batch, epochs and masks are
+    /// those it says.
+    ///
+    /// `stop` is asked while sounds are read.
+    ///
     /// # Errors
-    /// Sounds, backbone or settings that cannot be used.
-    pub fn resolve(config: &RunConfig, cache: &std::path::Path, device: Device) -> Result<Self> {
+    /// Sounds, backbone or settings that cannot be used, or
+    /// [`DataError::Stopped`](crate::data::DataError::Stopped).
+    pub fn resolve(
+        config: &RunConfig,
+        cache: &std::path::Path,
+        device: Device,
+        stop: Stop<'_>,
+    ) -> Result<Self> {
         config.validate()?;
         let method = config.method()?;
         let Opened {
             dataset,
             split,
             layout,
-        } = sounds::open(config)?;
+            official,
+        } = sounds::open(config, cache)?;
         ensure!(
             !split.train.is_empty() && !split.test.is_empty(),
             "there are {} clips to train and {} to test on; add recordings, or keep fewer groups \
@@ -109,13 +128,13 @@ impl Plan {
         let own = [full.config.frequency_stride, full.config.time_stride];
         let strides = config.strides.unwrap_or(own);
         let positions = config.positions.unwrap_or_default();
-        let max_length = match config.max_length {
-            Some(frames) => frames,
-            None => {
-                let most = full.config.max_length as usize;
+        let most = full.config.max_length as usize;
+        let max_length = match (config.max_length, &official) {
+            (Some(frames), _) => frames,
+            (None, Some(official)) => official.defaults.max_length.min(most),
+            (None, None) => {
                 let least = full.config.patch_size as usize;
-                let part: Vec<usize> = split.train.clone();
-                lengths::frames(&dataset.clips, &part, [least, most])?
+                lengths::frames(&dataset.clips, &split.train, [least, most], stop)?
             }
         };
         let checkpoint = full
@@ -128,9 +147,21 @@ impl Plan {
             front_end.ast.mean = preprocessor.mean as f32;
             front_end.ast.std = preprocessor.std as f32;
         }
+        if let (Some(official), Some(Compat::Paper)) = (&official, config.compat) {
+            front_end.decode.channels = official.defaults.paper_channels.unwrap_or_default();
+        }
         let seed = config.seed.unwrap_or(SEED);
-        let training = config.training(&usual_training(&method, split.train.len(), seed))?;
+        let mut usual = usual_training(&method, split.train.len(), seed);
+        if let Some(official) = &official {
+            as_manifest(&mut usual, official);
+        }
+        if config.separator.is_some() {
+            usual.objective = Objective::BinaryCrossEntropy;
+        }
+        let training = config.training(&usual)?;
         training.validate()?;
+        objective_fits(training.objective, &dataset)?;
+        dataset.hash(stop)?;
         let (precision, rates) = config.precision.unwrap_or_default().resolve(device)?;
         let found = Found {
             backbone_fingerprint: checkpoint.fingerprint(),
@@ -140,7 +171,18 @@ impl Plan {
             clips: [split.train.len(), split.validation.len(), split.test.len()],
         };
         let config = RunConfig {
-            data: config.data.as_deref().map(absolute),
+            data: match &official {
+                Some(_) => Some(absolute(&dataset.root)),
+                None => config.data.as_deref().map(absolute),
+            },
+            manifest: match official {
+                Some(official) => Some(official.manifest),
+                None => config.manifest.clone(),
+            },
+            columns: config.columns.clone(),
+            separator: config.separator.clone(),
+            allow_leaks: config.allow_leaks.clone(),
+            tensorboard: config.tensorboard,
             method: Some(Value::try_from(&method)?),
             compat: Some(config.compat.unwrap_or(Compat::Fixed)),
             backbone: Some(named(&name)),
@@ -211,7 +253,43 @@ fn usual_training(method: &MethodConfig, clips: usize, seed: u64) -> TrainingCon
         // tells epochs apart.
         selection: Selection::BestLoss,
         patience: Some(PATIENCE),
+        frozen_cache_mib: frozen_cache(total_memory()),
         ..TrainingConfig::new(epochs, batch, learning_rate(method), seed)
+    }
+}
+
+/// What the manifest of a data set says instead.
+fn as_manifest(training: &mut TrainingConfig, official: &Official) {
+    let defaults = &official.defaults;
+    training.epochs = defaults.epochs;
+    training.batch = defaults.batch;
+    training.augmentation = Augmentation {
+        spec_augment: defaults.spec_augment.clone(),
+        ..Augmentation::default()
+    };
+}
+
+/// Memory in MiB, on a machine with so many bytes of it.
+fn frozen_cache(memory: Option<u64>) -> u64 {
+    let quarter = memory.map_or(FROZEN_CACHE_MIB, |bytes| bytes / 4 / (1 << 20));
+    FROZEN_CACHE_MIB.min(quarter)
+}
+
+/// Refuses an objective that the labels are not made for, before anything is
+/// computed.
+fn objective_fits(objective: Objective, dataset: &Dataset) -> Result<()> {
+    let separator = dataset.manifest.label.separator.as_deref();
+    match (objective, separator) {
+        (Objective::BinaryCrossEntropy, None) => bail!(
+            "training.objective is binary-cross-entropy, which is for clips with several labels; \
+             write them into the column `label` of a table, and what stands between them as \
+             separator = \";\""
+        ),
+        (Objective::CrossEntropy, Some(separator)) => bail!(
+            "training.objective is cross-entropy, which is for clips with one label, and \
+             separator = {separator:?} says that they have several; leave one of them out"
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -240,6 +318,17 @@ mod tests {
         assert_eq!(usual(14), (4, 50));
         assert_eq!(usual(400), (32, 20));
         assert_eq!(usual(100_000), (32, 10));
+    }
+
+    #[test]
+    fn the_cache_of_the_frozen_part_takes_a_quarter_of_the_memory_at_most() {
+        let gib = |count: u64| Some(count << 30);
+        assert_eq!(
+            [gib(64), gib(8), gib(2), None].map(frozen_cache),
+            [2048, 2048, 512, 2048]
+        );
+        let method = MethodConfig::named("linear").unwrap();
+        assert!(usual_training(&method, 10, 1).frozen_cache_mib > 0);
     }
 
     #[test]
