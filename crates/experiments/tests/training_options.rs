@@ -282,7 +282,8 @@ fn the_rate_of_a_run_warms_up_and_follows_the_cosine() {
 
 #[test]
 fn selection_by_macro_f1_takes_another_epoch_than_accuracy_would() {
-    // Mostly one class: guessing it is often right and has a poor F1.
+    // Mostly one class, and nothing to hear but noise: guessing that class is
+    // often right and has a poor F1.
     let labels: Vec<usize> = (0..60)
         .map(|index| match index % 10 {
             0..8 => 0,
@@ -295,8 +296,8 @@ fn selection_by_macro_f1_takes_another_epoch_than_accuracy_would() {
     };
     let mut told_apart = 0;
     for seed in 0..12 {
-        let clips = clips(&labels, &labels, 0.15, seed);
-        let mut config = TrainingConfig::new(8, 8, 2e-3, u64::from(seed));
+        let clips = clips(&labels, &labels, 0.0, seed);
+        let mut config = TrainingConfig::new(8, 8, 5e-3, u64::from(seed));
         config.selection = Selection::BestMacroF1;
         let model = model("full");
         let go_on = &mut |_: Event| Control::Continue;
@@ -309,6 +310,9 @@ fn selection_by_macro_f1_takes_another_epoch_than_accuracy_would() {
         let by_f1 = of(|epoch| epoch.validation_macro_f1);
         assert_eq!(trained.selected, by_f1, "seed {seed}");
         told_apart += usize::from(by_f1 != of(|epoch| epoch.validation_accuracy));
+        if told_apart >= 2 {
+            return;
+        }
     }
     assert!(
         told_apart > 0,

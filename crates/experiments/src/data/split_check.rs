@@ -106,7 +106,8 @@ impl Split {
         }
     }
 
-    /// Refuses a value of `group` that stands in both parts.
+    /// Refuses a value of `group` that stands in both parts; clips without a
+    /// value share nothing.
     fn no_leak(
         &self,
         clips: &[Clip],
@@ -114,7 +115,9 @@ impl Split {
         first: (&str, &Vec<usize>),
         second: (&str, &Vec<usize>),
     ) -> Result<(), DataError> {
-        leaks::apart(self.fold, clips, group, first, second, &|_| true)
+        leaks::apart(self.fold, clips, group, first, second, &|value| {
+            !value.is_empty()
+        })
     }
 
     fn fault(&self, message: String) -> DataError {
