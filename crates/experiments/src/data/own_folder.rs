@@ -43,10 +43,15 @@ pub(super) fn manifest(root: &Path, options: &OwnOptions) -> Result<Manifest, Da
     let depth = usize::from(has_parts);
     let classes: BTreeSet<&str> = paths.iter().map(|path| path[depth]).collect();
     if classes.len() < own::least_classes(options) {
+        let mut tables = files.keys().filter(|name| is_table(name));
+        let table = match tables.next() {
+            Some(name) => format!("name a table, such as {} in it", root.join(name).display()),
+            None => "name a table".to_owned(),
+        };
         return Err(fault(
             root,
             format!(
-                "{} sub-folders hold sound files ({}); make one for each of at least two classes, or name a table",
+                "{} sub-folders hold sound files ({}); make one for each of at least two classes, or {table}",
                 classes.len(),
                 FILE_ENDINGS.map(|ending| format!(".{ending}")).join(", ")
             ),
@@ -75,6 +80,12 @@ pub(super) fn manifest(root: &Path, options: &OwnOptions) -> Result<Manifest, Da
         own::label("class", classes),
         split,
     ))
+}
+
+/// Whether a file at the top may be a table of clips.
+fn is_table(relative: &str) -> bool {
+    let endings = [".csv", ".tsv", ".jsonl", ".ndjson"];
+    !relative.contains('/') && endings.iter().any(|ending| relative.ends_with(ending))
 }
 
 /// Whether the folders at the top are parts, with the classes in them.

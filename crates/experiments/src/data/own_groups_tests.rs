@@ -128,7 +128,7 @@ fn the_group_the_user_names_is_kept_together_beside_the_speaker() {
     };
     // Rooms and speakers cross: 0 1 | 1 2 | 2 3 ... would tie everything, so
     // they do so in blocks of four clips.
-    let row = |index: usize| format!("r{},s{}", index / 2, (index + 1) / 2 + index / 4 * 10);
+    let row = |index: usize| format!("r{},s{}", index / 2, index.div_ceil(2) + index / 4 * 10);
     let (_root, data) = open(&table("room,speaker", &row), &options);
     let parts = split(&data, &options);
     assert!(kept_apart(&data, &parts, "group") && kept_apart(&data, &parts, "speaker"));

@@ -233,6 +233,10 @@ fn another_name_of_the_paths_is_named_with_the_setting() {
     fs::write(&file, "filename,label\na.wav,a\n").expect("table");
     let text = refused(&file);
     assert!(text.contains("--set columns.path=filename"), "{text}");
+    // Whoever names the folder is told that there is a table in it.
+    wav(&root.path().join("audio/a.wav"), 800);
+    let text = refused(root.path());
+    assert!(text.contains("t.csv in it"), "{text}");
 }
 
 #[test]

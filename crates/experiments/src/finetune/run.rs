@@ -151,7 +151,9 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
     }
     let trained = trained?;
     let part = &plan.split.test;
-    let (batch, objective) = (2 * plan.training.batch, plan.training.objective);
+    // Without gradients twice as many clips fit as in a step.
+    let at_once = plan.training.micro_batch.unwrap_or(plan.training.batch);
+    let (batch, objective) = (2 * at_once, plan.training.objective);
     let mut go_on = |done: usize| {
         watcher.testing(done, part.len());
         !watcher.stops()
