@@ -188,6 +188,9 @@ fn settings_below_one_key_and_large_numbers() {
     with(&["--set", "training.batch=abc"]).refused(&["training.batch: invalid type"]);
     with(&["--seed", "18446744073709551615"])
         .refused(&["seed = 18446744073709551615 is too large"]);
+    // Masks that do not fit are told before anything is computed.
+    with(&["--set", "training.augmentation.spec_augment.max_frames=500"])
+        .refused(&["training.augmentation", "max_frames = 500"]);
     // The seed of a run is that of its training.
     let told = with(&["--set", "seed=4"]).succeeded().stdout;
     assert_eq!(told.matches("seed = 4\n").count(), 2, "{told}");

@@ -34,7 +34,11 @@ fn clips(sounds: &[usize], labels: &[usize], loud: f32, seed: u32) -> Clips {
     for &sound in sounds {
         for cell in 0..FRAMES * BINS {
             let stripe = (cell % BINS) >> sound;
-            let own = if stripe % 2 == 0 { loud } else { -loud };
+            let own = if stripe.is_multiple_of(2) {
+                loud
+            } else {
+                -loud
+            };
             features.push(own + next());
         }
     }

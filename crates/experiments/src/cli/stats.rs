@@ -32,7 +32,7 @@ pub fn run(arguments: &Stats, output: &Output) -> Result<()> {
     };
     let on_done = |progress: audio_frontend::Progress| {
         if let Some(error) = progress.error {
-            bar.suspend(|| say(&error));
+            bar.suspend(|| say(error));
         }
         bar.inc(1);
     };

@@ -153,13 +153,16 @@ impl Plan {
         let seed = config.seed.unwrap_or(SEED);
         let mut usual = usual_training(&method, split.train.len(), seed);
         if let Some(official) = &official {
-            as_manifest(&mut usual, official);
+            as_manifest(&mut usual, official, front_end.ast.max_length);
         }
         if config.separator.is_some() {
             usual.objective = Objective::BinaryCrossEntropy;
         }
         let training = config.training(&usual)?;
         training.validate()?;
+        let shape = (front_end.ast.max_length, front_end.fbank.num_mel_bins);
+        let fits = training.augmentation.validate(shape);
+        fits.context("training.augmentation")?;
         objective_fits(training.objective, &dataset)?;
         dataset.hash(stop)?;
         let (precision, rates) = config.precision.unwrap_or_default().resolve(device)?;
@@ -258,13 +261,18 @@ fn usual_training(method: &MethodConfig, clips: usize, seed: u64) -> TrainingCon
     }
 }
 
-/// What the manifest of a data set says instead.
-fn as_manifest(training: &mut TrainingConfig, official: &Official) {
+/// What the manifest of a data set says instead; masks of clips that are cut to
+/// fewer `frames` are shorter in proportion.
+fn as_manifest(training: &mut TrainingConfig, official: &Official, frames: usize) {
     let defaults = &official.defaults;
     training.epochs = defaults.epochs;
     training.batch = defaults.batch;
+    let mut masks = defaults.spec_augment.clone();
+    if frames < defaults.max_length {
+        masks.max_frames = masks.max_frames * frames / defaults.max_length;
+    }
     training.augmentation = Augmentation {
-        spec_augment: defaults.spec_augment.clone(),
+        spec_augment: masks,
         ..Augmentation::default()
     };
 }
@@ -307,6 +315,7 @@ fn learning_rate(method: &MethodConfig) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Defaults;
 
     #[test]
     fn small_sets_get_small_batches_and_more_epochs() {
@@ -329,6 +338,32 @@ mod tests {
         );
         let method = MethodConfig::named("linear").unwrap();
         assert!(usual_training(&method, 10, 1).frozen_cache_mib > 0);
+    }
+
+    #[test]
+    fn masks_of_a_manifest_shrink_with_the_clips() {
+        let masks = audio_frontend::SpecAugment::authors();
+        let official = Official {
+            manifest: "made".to_owned(),
+            defaults: Defaults {
+                max_length: 500,
+                batch: 3,
+                epochs: 4,
+                paper_channels: None,
+                paper_validation: None,
+                spec_augment: masks.clone(),
+            },
+        };
+        let shrunk = |frames| {
+            let mut training = TrainingConfig::new(1, 1, 0.1, 1);
+            as_manifest(&mut training, &official, frames);
+            assert_eq!((training.batch, training.epochs), (3, 4));
+            training.augmentation.spec_augment
+        };
+        assert_eq!(shrunk(500), masks);
+        assert_eq!(shrunk(1024), masks);
+        assert_eq!(shrunk(250).max_frames, masks.max_frames / 2);
+        assert_eq!(shrunk(250).max_bins, masks.max_bins);
     }
 
     #[test]
