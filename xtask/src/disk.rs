@@ -25,6 +25,23 @@ pub fn require(folder: &Path, needed: u64, what: &str) -> Result<()> {
     Ok(())
 }
 
+/// Why a test cannot mount a small disk of its own here.
+pub fn no_small_disk() -> Option<String> {
+    let Ok(place) = tempfile::tempdir() else {
+        return Some("there is no folder for temporary files".to_owned());
+    };
+    let mount = "mount -t tmpfs -o size=64k tmpfs \"$1\"";
+    let mut unshare = Command::new("unshare");
+    unshare.args(["--user", "--map-root-user", "--mount"]);
+    unshare.args(["sh", "-c", mount, "sh"]).arg(place.path());
+    let mounted = unshare.output().is_ok_and(|out| out.status.success());
+    (!mounted).then(|| {
+        "a file system cannot be mounted here; allow user namespaces \
+         (sysctl kernel.unprivileged_userns_clone=1), or run the tests as root"
+            .to_owned()
+    })
+}
+
 fn free_bytes(folder: &Path) -> Option<u64> {
     // The folder may not exist yet; its first existing parent is on the same disk.
     let existing = folder.ancestors().find(|dir| dir.exists())?;

@@ -20,6 +20,7 @@ mod pip;
 mod process;
 mod program;
 mod progress;
+mod recordings;
 mod schedulers;
 mod smoke;
 mod test;

@@ -5,7 +5,7 @@ use crate::errors::CheckFailed;
 use crate::paths::Paths;
 use crate::pip::Pip;
 use crate::process::check;
-use crate::{bench, browser, data, ffmpeg, libtorch, schedulers, smoke, tidy};
+use crate::{bench, browser, data, disk, ffmpeg, libtorch, recordings, schedulers, smoke, tidy};
 use anyhow::{Context, Result, bail};
 use std::fmt;
 use std::process::{Command, Stdio};
@@ -86,6 +86,8 @@ fn run_all(paths: &Paths, args: &TestArgs, steps: &mut Vec<Step>) -> Result<()> 
     step(steps, "hyperqueue", || hyperqueue(paths, &mut tests))?;
     step(steps, "slurm", || slurm(&mut tests))?;
     step(steps, "browser", report_reader)?;
+    step(steps, "real recordings", || real_recordings(&mut tests))?;
+    step(steps, "full disk", small_disk)?;
     let clippy = [
         "clippy",
         "--release",
@@ -217,6 +219,28 @@ fn report_reader() -> Result<()> {
         browser::VARIABLE
     );
     Err(Skipped(reason).into())
+}
+
+/// Layouts and splits of real data sets, where the user has them.
+fn real_recordings(tests: &mut Command) -> Result<()> {
+    let named = std::env::var_os(recordings::VARIABLE);
+    let lacking = recordings::lacking(named.clone())?;
+    // Tests run in the folders of their crates.
+    if let Some(folder) = named {
+        tests.env(recordings::VARIABLE, std::path::absolute(folder)?);
+    }
+    match lacking {
+        Some(reason) => Err(Skipped(reason).into()),
+        None => Ok(()),
+    }
+}
+
+/// Benchmarks on a disk that is full, which is a small one made for that.
+fn small_disk() -> Result<()> {
+    match disk::no_small_disk() {
+        Some(reason) => Err(Skipped(format!("no disk is filled: {reason}")).into()),
+        None => Ok(()),
+    }
 }
 
 fn smoke_profile(paths: &Paths) -> Result<()> {

@@ -67,6 +67,7 @@ fn main() -> Result<()> {
         let options = FeatureOptions {
             cache: Some(Path::new(cache)),
             format,
+            ..FeatureOptions::default()
         };
         for _ in 0..2 {
             let start = Instant::now();

@@ -31,6 +31,17 @@ fn processor() -> String {
     }
 }
 
+/// Memory of this machine in bytes; `None` where the system does not tell
+/// (only Linux does).
+pub fn total_memory() -> Option<u64> {
+    let text = fs::read_to_string("/proc/meminfo").ok()?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 /// Starts a new measurement of the peak memory of this process. Linux only;
 /// elsewhere [`peak_memory`] tells nothing.
 pub fn reset_peak_memory() {
@@ -62,6 +73,12 @@ mod tests {
         let sum: u64 = block.iter().map(|&byte| u64::from(byte)).sum();
         assert_eq!(sum, 200 << 20);
         assert!(peak_memory() >= before + (150 << 20));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn all_memory_is_more_than_this_process_takes() {
+        assert!(total_memory().unwrap() > peak_memory());
     }
 
     #[test]

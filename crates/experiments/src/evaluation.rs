@@ -66,6 +66,44 @@ pub fn measure(
     Ok((loss, Metrics::of(&scores)))
 }
 
+/// As [`measure`]; `go_on` is told after each batch how many clips are done, and
+/// where it says no there is nothing.
+///
+/// # Errors
+/// When the forward pass fails.
+pub fn measure_while(
+    model: &AdaptedModel,
+    clips: &Clips,
+    part: &[usize],
+    batch: usize,
+    objective: Objective,
+    go_on: &mut dyn FnMut(usize) -> bool,
+) -> Result<Option<(f64, Metrics)>, AdapterError> {
+    let mut forward = |indices: &[usize]| {
+        let (features, _) = clips.batch(indices);
+        model.forward(&features, &Step::evaluation())
+    };
+    // Over no clips first: it has the form of the result.
+    let (_, mut all) = score(&mut forward, clips, &[], batch, objective)?;
+    let (mut sum, mut done) = (0.0, 0);
+    for indices in part.chunks(batch.max(1)) {
+        let (loss, scores) = score(&mut forward, clips, indices, batch, objective)?;
+        sum += loss * indices.len() as f64;
+        all.classes = scores.classes;
+        all.logits.extend(scores.logits);
+        all.labels.extend(scores.labels);
+        if let (Some(all), Some(targets)) = (&mut all.targets, scores.targets) {
+            all.extend(targets);
+        }
+        done += indices.len();
+        if !go_on(done) {
+            return Ok(None);
+        }
+    }
+    let loss = sum / part.len().max(1) as f64;
+    Ok(Some((loss, Metrics::of(&all))))
+}
+
 /// Mean loss and class scores of the clips `part`; `forward` gives the scores
 /// [B, C] of the clips of these indices in evaluation mode.
 ///
@@ -153,6 +191,24 @@ mod tests {
                 assert_eq!((found.accuracy, found.clips), (accuracy, part.len()));
             }
         }
+    }
+
+    #[test]
+    fn measuring_in_steps_gives_the_same_and_can_be_ended() {
+        let clips = toy::separable(&[0, 1, 0, 1, 1]);
+        let (model, part, objective) = (constant(), [4, 3, 1, 0, 2], Objective::CrossEntropy);
+        let (loss, metrics) = measure(&model, &clips, &part, 2, objective).unwrap();
+        let mut told = Vec::new();
+        let mut go_on = |done: usize| {
+            told.push(done);
+            true
+        };
+        let found = measure_while(&model, &clips, &part, 2, objective, &mut go_on);
+        let (same_loss, same) = found.unwrap().unwrap();
+        assert!((loss - same_loss).abs() < 1e-12);
+        assert_eq!((same, told), (metrics, vec![2, 4, 5]));
+        let ended = measure_while(&model, &clips, &part, 2, objective, &mut |_| false);
+        assert!(ended.unwrap().is_none());
     }
 
     #[test]

@@ -34,8 +34,7 @@ pub use single::Single;
 pub(crate) use store::Store;
 pub(crate) use studies::place;
 pub use studies::{Cell, StudySpec};
-pub(crate) use tasks::Task;
-pub(crate) use tasks::data_root;
+pub(crate) use tasks::{Task, root as data_folder};
 
 /// Where things are and where results go.
 #[derive(Debug, Clone)]

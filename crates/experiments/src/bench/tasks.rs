@@ -77,7 +77,7 @@ impl Task {
                 name = spec.name
             )));
         }
-        let dataset = match data_root(&spec.name, source.cache)? {
+        let dataset = match root(&spec.name, source.cache)? {
             Some(root) => Dataset::load(&manifest_path, &root)?,
             None if spec.synthesise => synthetic::dataset(SYNTHETIC_SEED),
             None => bail!(NotThere(format!(
@@ -127,6 +127,7 @@ impl Task {
         let options = FeatureOptions {
             cache: Some(&folder),
             format: self.spec.features,
+            ..FeatureOptions::default()
         };
         let on_done = |done: usize, _: usize| progress.set_position(done as u64);
         let (features, usage) = self.dataset.features(&extractor, options, &on_done)?;
@@ -208,7 +209,7 @@ fn channels(defaults: &Defaults, compat: Compat) -> Channels {
 
 /// The folder of a data set: `data/NAME` in the cache, or where the file
 /// `data/NAME.path` points.
-pub(crate) fn data_root(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
+pub(crate) fn root(name: &str, cache: &Path) -> Result<Option<PathBuf>> {
     let folder = cache.join("data").join(name);
     let pointer = cache.join("data").join(format!("{name}.path"));
     if pointer.is_file() {

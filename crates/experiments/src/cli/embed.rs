@@ -93,7 +93,7 @@ pub fn run(arguments: &Embed, output: &Output) -> Result<()> {
             Event::Failed { error, .. } => {
                 failed += 1;
                 bar.inc(1);
-                bar.suspend(|| eprintln!("error: {error}"));
+                bar.suspend(|| output::say(format_args!("error: {error}")));
                 Ok(())
             }
         },

@@ -12,8 +12,11 @@
 use std::io;
 use std::process::ExitCode;
 
+use experiments::data::DataError;
 use experiments::training::TrainingError;
 use experiments::{signals, sweep};
+
+use super::output::say;
 
 /// What `parity` found to differ.
 #[derive(Debug, thiserror::Error)]
@@ -40,33 +43,47 @@ pub fn code(result: anyhow::Result<()>) -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if error.is::<Different>() {
-        eprintln!("error: {error}");
+        say(format_args!("error: {error}"));
         return ExitCode::FAILURE;
     }
     if error.is::<Diverged>() {
-        eprintln!("error: {error}");
+        say(format_args!("error: {error}"));
         return ExitCode::from(sweep::pool::FAILED);
     }
     if error.is::<Locked>() {
-        eprintln!("{error}");
+        say(&error);
         return ExitCode::from(signals::TRY_AGAIN);
     }
     if was_stopped(&error) {
-        eprintln!("stopped; give the same command again to go on where it ended");
+        say(stopped(&error));
         let asked = signals::requested();
         return ExitCode::from(asked.map_or(signals::INTERRUPTED, |asked| asked.exit_code()));
     }
-    eprintln!("error: {error:#}");
+    say(format_args!("error: {error:#}"));
     ExitCode::from(2)
 }
 
 /// Other errors are shown even where the user asked to stop as well.
 fn was_stopped(error: &anyhow::Error) -> bool {
-    let stopped = |cause: &TrainingError| matches!(cause, TrainingError::Stopped);
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref())
-        .any(stopped)
+    let in_training = |cause: &TrainingError| matches!(cause, TrainingError::Stopped);
+    let mut trained = error.chain().filter_map(|cause| cause.downcast_ref());
+    trained.any(in_training) || while_reading(error)
+}
+
+/// Whether sounds were read when the user asked to stop.
+fn while_reading(error: &anyhow::Error) -> bool {
+    let stopped = |cause: &DataError| matches!(cause, DataError::Stopped);
+    let mut read = error.chain().filter_map(|cause| cause.downcast_ref());
+    read.any(stopped)
+}
+
+fn stopped(error: &anyhow::Error) -> &'static str {
+    match while_reading(error) {
+        true => {
+            "stopped while sounds were read, of which nothing is kept; give the same command again"
+        }
+        false => "stopped; give the same command again to go on where it ended",
+    }
 }
 
 /// Only errors of [`Output`](super::output::Output) are marked so: a pipe that

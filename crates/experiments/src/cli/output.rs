@@ -40,11 +40,17 @@ pub fn print(line: &str) -> Result<()> {
         .context("cannot print the result")
 }
 
+/// A line on stderr. That nobody reads it any more (`2>&1 | head`) is no reason
+/// to stop, as `eprintln!` would.
+pub fn say(line: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
 /// A bar on stderr for `length` things, one of which is called `what`; on no terminal one line
 /// says what has begun.
 pub fn bar(length: u64, what: &str) -> ProgressBar {
     if !io::stderr().is_terminal() {
-        eprintln!("{}", count(length as usize, what));
+        say(count(length as usize, what));
         return ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden());
     }
     let template = "{wide_bar} {pos}/{len} {msg} {per_sec} left {eta}";

@@ -9,6 +9,8 @@ use clap::{Args, ValueEnum};
 use experiments::{backbones, device};
 use tch::Device;
 
+use super::output::say;
+
 /// The user's cache.
 #[derive(Args)]
 pub struct CacheArgument {
@@ -61,7 +63,7 @@ impl DeviceArguments {
         };
         let (precision, rates) = choice.resolve(device)?;
         if let Some(rates) = rates {
-            eprintln!("precision auto: {}", rates.in_words());
+            say(format_args!("precision auto: {}", rates.in_words()));
         }
         Ok((device, precision))
     }

@@ -160,7 +160,7 @@ impl<'a> Printer<'a> {
                     let (file, error) = (&self.names[sound], error.to_string());
                     print(&json!({ "file": file, "error": error }).to_string())
                 } else {
-                    eprintln!("error: {error}");
+                    output::say(format_args!("error: {error}"));
                     Ok(())
                 }
             }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use audio_frontend::CountedFrames;
 use experiments::normalisation;
 
-use super::output::{Output, bar};
+use super::output::{Output, bar, say};
 
 #[derive(clap::Args)]
 pub struct Stats {
@@ -32,7 +32,7 @@ pub fn run(arguments: &Stats, output: &Output) -> Result<()> {
     };
     let on_done = |progress: audio_frontend::Progress| {
         if let Some(error) = progress.error {
-            bar.suspend(|| eprintln!("{error}"));
+            bar.suspend(|| say(error));
         }
         bar.inc(1);
     };

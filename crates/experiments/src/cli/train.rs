@@ -1,33 +1,33 @@
 //! `soft-moa train`.
 
-use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::sync::Mutex;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use ast_model::PrecisionChoice;
-use experiments::device;
-use experiments::finetune::{self, Plan, RunConfig, RunResult, Watcher};
-use experiments::signals;
-use experiments::training::{Control, Event};
-use indicatif::{ProgressBar, ProgressStyle};
+use experiments::data::Stop;
+use experiments::finetune::{self, Plan, RunConfig, RunResult};
+use experiments::{device, signals};
 use toml::Value;
 
-use super::output::Output;
+use super::live::Live;
+use super::output::{Output, say};
 use super::places::{CacheArgument, Format};
+use super::settings::{Flags, SettingArguments};
 
 #[derive(clap::Args)]
 pub struct Train {
-    /// A folder with a folder of sounds per class, or a table (.csv, .tsv, .jsonl) with the columns
-    /// path and label.
+    /// A folder with a folder of sounds per class, a table (.csv, .tsv, .jsonl) with the columns
+    /// path and label, or the folder of a data set with a manifest, such as ESC-50.
     #[arg(long, value_name = "PATH")]
     data: Option<PathBuf>,
+    /// A manifest file, or the name of one that comes with the program: esc-50, urbansound8k,
+    /// speech-commands-v2, fluent-speech-commands, iemocap [default: told by the folder; none takes
+    /// it as it is].
+    #[arg(long, value_name = "NAME")]
+    manifest: Option<String>,
     /// Name of the method [default: soft-moa].
     #[arg(long)]
     method: Option<String>,
-    /// A TOML file with settings; flags win over it.
-    #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
     /// Folder of the run; started again on it, a run goes on [default: runs/DATA-METHOD].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
@@ -55,9 +55,17 @@ pub struct Train {
     /// Column of a table no value of which may be in two parts.
     #[arg(long)]
     group: Option<String>,
-    /// Any other setting, as in the file: --set training.clip_norm=1.0
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
+    /// A group that may stand in two parts: speaker, group, fold, file, source.
+    #[arg(long, value_name = "GROUP")]
+    allow_leak: Vec<String>,
+    /// Which fold is tested, from 0, where the data have folds.
+    #[arg(long)]
+    fold: Option<usize>,
+    /// Write every epoch as a TensorBoard event too.
+    #[arg(long)]
+    tensorboard: bool,
+    #[command(flatten)]
+    settings: SettingArguments,
     /// Number format of the frozen weights.
     #[arg(long, value_enum)]
     precision: Option<Format>,
@@ -77,7 +85,8 @@ pub fn run(arguments: &Train, output: &Output) -> Result<()> {
     let cache = arguments.cache.folder()?;
     let config = config(arguments)?;
     let device = device::choose(&arguments.device)?;
-    let plan = Plan::resolve(&config, &cache, device)?;
+    let asked = || signals::requested().is_some();
+    let plan = Plan::resolve(&config, &cache, device, Stop::new(&asked))?;
     if arguments.dry_run {
         let text = toml::to_string(&plan.config)?;
         return output.result(&plan.config, || text);
@@ -87,71 +96,49 @@ pub fn run(arguments: &Train, output: &Output) -> Result<()> {
         None => usual_out(&plan),
     };
     say_plan(&plan, &out);
-    let shown = Shown::new(&plan);
+    let shown = Live::new(plan.training.epochs, plan.split.train.len());
     let result = finetune::run(&plan, &out, &cache, &shown);
     shown.clear();
     let result = result?;
     output.result(&result, || summary(&result))?;
-    eprintln!(
+    say(format_args!(
         "predict with: soft-moa predict {} SOUNDS",
         result.adapter.display()
-    );
+    ));
     Ok(())
 }
 
 /// The file, and the flags on top.
 fn config(arguments: &Train) -> Result<RunConfig> {
-    let file = match &arguments.config {
-        Some(path) => RunConfig::load(path)?,
-        None => RunConfig::default(),
-    };
-    let set = settings(&arguments.set)?;
-    let mut flags = RunConfig {
-        data: arguments.data.clone(),
-        method: arguments.method.clone().map(Value::String),
-        backbone: arguments.backbone.clone(),
-        blocks: arguments.blocks,
-        max_length: arguments.max_length,
-        seed: arguments.seed,
-        group: arguments.group.clone(),
-        precision: arguments.precision.map(|format| match format {
-            Format::F32 => PrecisionChoice::F32,
-            Format::Bf16 => PrecisionChoice::Bf16,
-            Format::Auto => PrecisionChoice::Auto,
-        }),
-        ..RunConfig::default()
-    };
-    let training = &mut flags.training;
-    let mut put = |key: &str, value: Option<Value>| {
-        if let Some(value) = value {
-            training.insert(key.to_owned(), value);
-        }
-    };
-    put(
-        "epochs",
-        arguments.epochs.map(|value| (value as i64).into()),
-    );
-    put("batch", arguments.batch.map(|value| (value as i64).into()));
-    put("learning_rate", arguments.learning_rate.map(Value::from));
-    put("seed", arguments.seed.map(|value| (value as i64).into()));
-    Ok(file.overlaid(set).overlaid(flags))
-}
-
-/// `a.b=1` is a line of TOML; what is no TOML value is a text.
-fn settings(set: &[String]) -> Result<RunConfig> {
-    let mut text = String::new();
-    for setting in set {
-        let Some((key, value)) = setting.split_once('=') else {
-            bail!("--set {setting}: write KEY=VALUE");
-        };
-        let line = format!("{key} = {value}\n");
-        if toml::from_str::<toml::Table>(&line).is_ok() {
-            text += &line;
-        } else {
-            text += &format!("{key} = {}\n", Value::String(value.to_owned()));
-        }
+    let mut training = Flags::default();
+    let count = |value: Option<usize>| value.map(|value| value as u64);
+    training.count("epochs", count(arguments.epochs))?;
+    training.count("batch", count(arguments.batch))?;
+    training.put("learning_rate", arguments.learning_rate);
+    let mut flags = Flags::default();
+    flags.below("training", training);
+    flags.path("data", arguments.data.as_deref())?;
+    flags.put("manifest", arguments.manifest.clone());
+    flags.put("method", arguments.method.clone());
+    flags.put("backbone", arguments.backbone.clone());
+    flags.put("group", arguments.group.clone());
+    flags.count("blocks", count(arguments.blocks))?;
+    flags.count("max_length", count(arguments.max_length))?;
+    flags.count("fold", count(arguments.fold))?;
+    // It is that of training too.
+    flags.count("seed", arguments.seed)?;
+    flags.put("tensorboard", arguments.tensorboard.then_some(true));
+    if !arguments.allow_leak.is_empty() {
+        let groups = arguments.allow_leak.iter().cloned().map(Value::String);
+        flags.put("allow_leaks", Some(Value::Array(groups.collect())));
     }
-    RunConfig::parse(&text).context("--set")
+    let precision = arguments.precision.map(|format| match format {
+        Format::F32 => PrecisionChoice::F32,
+        Format::Bf16 => PrecisionChoice::Bf16,
+        Format::Auto => PrecisionChoice::Auto,
+    });
+    flags.put("precision", precision.map(Value::try_from).transpose()?);
+    arguments.settings.on_top(None, flags.table())
 }
 
 fn usual_out(plan: &Plan) -> PathBuf {
@@ -164,36 +151,45 @@ fn usual_out(plan: &Plan) -> PathBuf {
 fn say_plan(plan: &Plan, out: &std::path::Path) {
     let [train, validation, test] = plan.found.clips;
     let (training, frames) = (&plan.training, plan.checkpoint.config.max_length);
-    eprintln!(
+    say(format_args!(
         "classes    {}: {}",
         plan.found.labels.len(),
         plan.found.labels.join(", ")
-    );
-    eprintln!("labels     {}", plan.layout.labels);
-    eprintln!("parts      {}", plan.layout.split);
+    ));
+    say(format_args!("labels     {}", plan.layout.labels));
+    say(format_args!("parts      {}", plan.layout.split));
     if !plan.layout.caveat.is_empty() {
-        eprintln!("           {}", plan.layout.caveat);
+        say(format_args!("           {}", plan.layout.caveat));
     }
-    eprintln!("clips      {train} to train, {validation} to validate, {test} to test on");
-    eprintln!("length     {frames} frames, {:.2} s", frames as f64 / 100.0);
-    eprintln!("backbone   {}", plan.backbone);
-    eprintln!(
+    say(format_args!(
+        "clips      {train} to train, {validation} to validate, {test} to test on"
+    ));
+    say(format_args!(
+        "length     {frames} frames, {:.2} s",
+        frames as f64 / 100.0
+    ));
+    say(format_args!("backbone   {}", plan.backbone));
+    say(format_args!(
         "method     {}, {} epochs of batches of {}, rate {}",
         plan.method.name(),
         training.epochs,
         training.batch,
         training.learning_rate
-    );
+    ));
     if let Some(rates) = &plan.rates {
-        eprintln!("precision  auto: {}", rates.in_words());
+        say(format_args!("precision  auto: {}", rates.in_words()));
     }
-    eprintln!("run        {}", out.display());
+    say(format_args!("run        {}", out.display()));
 }
 
 fn summary(result: &RunResult) -> String {
     let test = &result.test;
+    let (guess, precision) = match test.mean_average_precision {
+        None => ("largest class", String::new()),
+        Some(mean) => ("most frequent labels", format!("mAP {mean:.3}, ")),
+    };
     let mut text = format!(
-        "test: {} clips, accuracy {:.1} % (largest class {:.1} %), macro F1 {:.3}; best epoch {} of {}\n",
+        "test: {} clips, {precision}accuracy {:.1} % ({guess} {:.1} %), macro F1 {:.3}; best epoch {} of {}\n",
         test.clips,
         100.0 * test.accuracy,
         100.0 * result.majority_share,
@@ -208,110 +204,4 @@ fn summary(result: &RunResult) -> String {
     }
     text += &format!("\nadapter: {}", result.adapter.display());
     text
-}
-
-/// Bars on a terminal, a line an epoch elsewhere.
-struct Shown {
-    terminal: bool,
-    bar: Mutex<ProgressBar>,
-    epochs: usize,
-}
-
-impl Shown {
-    fn new(plan: &Plan) -> Self {
-        Shown {
-            terminal: io::stderr().is_terminal(),
-            bar: Mutex::new(ProgressBar::hidden()),
-            epochs: plan.training.epochs,
-        }
-    }
-
-    /// The bar in use; another thread that panicked leaves it whole.
-    fn bar(&self) -> ProgressBar {
-        let bar = self.bar.lock();
-        bar.unwrap_or_else(std::sync::PoisonError::into_inner)
-            .clone()
-    }
-
-    /// A bar of another length and kind, unless it is that already.
-    fn need(&self, what: &str, total: usize) -> ProgressBar {
-        let bar = self.bar();
-        if !self.terminal || bar.prefix() == what {
-            return bar;
-        }
-        bar.finish_and_clear();
-        let template = "{prefix} {wide_bar} {msg} {per_sec} left {eta}";
-        let style = ProgressStyle::with_template(template);
-        let fresh = ProgressBar::new(total as u64).with_prefix(what.to_owned());
-        fresh.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        let slot = self.bar.lock();
-        *slot.unwrap_or_else(std::sync::PoisonError::into_inner) = fresh.clone();
-        fresh
-    }
-
-    fn clear(&self) {
-        self.bar().finish_and_clear();
-    }
-}
-
-impl Watcher for Shown {
-    fn note(&self, text: &str) {
-        self.bar().suspend(|| eprintln!("{text}"));
-    }
-
-    fn features(&self, done: usize, total: usize) {
-        self.need("features", total).set_position(done as u64);
-    }
-
-    fn training(&self, event: &Event) -> Control {
-        match event {
-            Event::Step(now) => {
-                let bar = self.need("training", now.total);
-                bar.set_position(now.clips as u64);
-                let epoch = now.epoch + 1;
-                bar.set_message(format!(
-                    "epoch {epoch}/{} loss {:.3}",
-                    self.epochs, now.loss
-                ));
-            }
-            Event::Epoch(epochs) => {
-                if let Some(last) = epochs.last() {
-                    self.note(&format!(
-                        "epoch {}/{}  loss {:.4}  validation loss {:.4}  accuracy {:.1} %  {:.0} clips/s",
-                        last.epoch + 1,
-                        self.epochs,
-                        last.train_loss,
-                        last.validation_loss,
-                        100.0 * last.validation_accuracy,
-                        last.clips_per_second
-                    ));
-                }
-            }
-            Event::Resumed {
-                epochs,
-                steps,
-                other_threads,
-                skipped,
-            } => {
-                let (done, steps) = (epochs.len(), *steps);
-                self.note(&format!("going on after {done} epochs and {steps} steps"));
-                if *other_threads {
-                    self.note(
-                        "the number of threads differs from before: sums may round differently",
-                    );
-                }
-                for skipped in skipped.iter() {
-                    self.note(skipped);
-                }
-            }
-            Event::Frozen { done, total } => {
-                self.need("frozen part", *total).set_position(*done as u64);
-            }
-            _ => {}
-        }
-        if signals::requested().is_some() {
-            return Control::Stop;
-        }
-        Control::Continue
-    }
 }

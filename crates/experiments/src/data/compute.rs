@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::error::DataError;
 use super::features::FeatureFormat;
 use super::scan::{Clip, Segment};
+use super::stop::Stop;
 
 /// Energies of larger samples overflow f32 and would look like silence.
 const LOUDEST: f32 = 1e15;
@@ -45,6 +46,8 @@ pub(super) struct Job<'a> {
     pub(super) format: FeatureFormat,
     /// Told about every clip.
     pub(super) progress: &'a Progress<'a>,
+    /// Asked before every recording.
+    pub(super) stop: Stop<'a>,
 }
 
 /// The stored features of one clip.
@@ -58,7 +61,8 @@ pub(super) struct Encoded {
 /// Computes every clip and gives it to `store`, in the order of the clips.
 ///
 /// # Errors
-/// Clips that are no usable sound, all of them named, or what `store` says.
+/// Clips that are no usable sound, all of them named, what `store` says, or
+/// [`DataError::Stopped`].
 pub(super) fn compute(
     job: &Job<'_>,
     store: &mut dyn FnMut(Encoded) -> Result<(), DataError>,
@@ -69,12 +73,17 @@ pub(super) fn compute(
         let computed: Vec<Vec<Result<Encoded, String>>> = recordings
             .par_iter()
             .map(|range| {
+                if job.stop.asked() {
+                    return Vec::new();
+                }
                 let encoded = recording(job, range.clone());
                 let now = done.fetch_add(range.len(), Ordering::Relaxed) + range.len();
                 (job.progress)(now, job.clips.len());
                 encoded
             })
             .collect();
+        // Nothing of a chunk that may not be whole is kept.
+        job.stop.check()?;
         let indices = recordings.iter().cloned().flatten();
         for (index, encoded) in indices.zip(computed.into_iter().flatten()) {
             match encoded {

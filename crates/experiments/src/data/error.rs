@@ -116,7 +116,7 @@ pub enum DataError {
     },
     /// Group values stand in two parts of a split that must not share them.
     #[error(
-        "fold {fold}: {group} {} in the {first} part and in the {second} part (for example {} and {}); results would be too good, so change `split`, or allow it: `leaks.allow` in the manifest, or the flag of the run", shared(values), examples[0], examples[1]
+        "fold {fold}: {group} {} in the {first} part and in the {second} part (for example {} and {}); results would be too good: divide the clips another way, or allow it with `allow_leaks = [\"{group}\"]` in the settings of the run or task, or with `leaks.allow` in the manifest", shared(values), examples[0], examples[1]
     )]
     GroupLeak {
         /// Index of the fold, from 0.
@@ -206,6 +206,11 @@ pub enum DataError {
         /// Each bad file, and a sentence that names it and what is wrong.
         files: Vec<(PathBuf, String)>,
     },
+    /// Somebody asked to end early.
+    #[error(
+        "stopped before all sounds were read; what was made of them so far is lost, so give the same command again"
+    )]
+    Stopped,
     /// The features do not fit into memory.
     #[error(
         "{clips} clips of {max_length} frames and {bins} bins do not fit into memory; use a smaller `max_length`"
@@ -270,7 +275,7 @@ fn bad_files(total: usize, files: &[(PathBuf, String)]) -> String {
     if files.len() > NAMED_FILES {
         let _ = write!(text, "\n  and {} more", files.len() - NAMED_FILES);
     }
-    text.push_str("\nreplace these files (fetch the data set again), or leave them out with `clips.exclude` in the manifest");
+    text.push_str("\nreplace or remove these files; where a manifest says what the clips are, `clips.exclude` leaves them out");
     text
 }
 

@@ -101,6 +101,10 @@ pub struct ClipSpec {
 pub struct LabelSpec {
     /// The group that holds the label.
     pub group: String,
+    /// Text between the labels of a clip, where clips may have several, for
+    /// example `;`. One label a clip when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub separator: Option<String>,
     /// Values of that group whose clips are left out.
     #[serde(default)]
     pub leave_out: Vec<String>,
@@ -242,9 +246,31 @@ impl ClipSpec {
     }
 }
 
+impl ClassSpec {
+    /// Whether `value` means this class.
+    pub(super) fn has(&self, value: &str) -> bool {
+        self.values.iter().any(|own| own == value)
+    }
+}
+
 impl LabelSpec {
+    /// The labels in a value of the group: one, or those between separators.
+    pub(super) fn of<'a>(&self, value: &'a str) -> Vec<&'a str> {
+        match &self.separator {
+            None => vec![value],
+            Some(separator) => value
+                .split(separator.as_str())
+                .map(str::trim)
+                .filter(|label| !label.is_empty())
+                .collect(),
+        }
+    }
+
     fn validate(&self, groups: &BTreeSet<String>) -> Result<(), String> {
         known_group("label.group", &self.group, groups)?;
+        if self.separator.as_deref() == Some("") {
+            return Err("`label.separator` is empty; write for example `;`".to_owned());
+        }
         if self.classes.len() < 2 {
             return Err(format!(
                 "`label.classes` has {} entries; a task needs at least 2",

@@ -18,13 +18,17 @@ mod layouts;
 mod leaks;
 mod manifest;
 mod own;
+mod own_folder;
+mod own_groups;
 mod own_options;
+mod own_table;
 mod protocol;
 mod scan;
 mod shares;
 mod split;
 mod split_check;
 mod split_spec;
+mod stop;
 pub mod synthetic;
 mod table;
 mod template;
@@ -46,12 +50,14 @@ pub use features::{FeatureFormat, Features};
 pub use layout::{LayoutSpec, ListFile, TableFile};
 pub use leaks::{ALWAYS_APART, AllowedLeak, LeakSpec};
 pub use manifest::{ClassSpec, ClipSpec, Defaults, LabelSpec, Manifest, PartNote};
+pub(crate) use own_groups::TOGETHER;
 pub use own_options::{Columns, OwnOptions};
 pub use protocol::{FewShotRule, Protocol, ValidationRule, first_per_class, per_class};
 pub(crate) use scan::list_files;
 pub use scan::{Clip, Segment, scan};
 pub use split::{Split, splits};
 pub use split_spec::{ExtraSpec, HoldOut, SplitSpec};
+pub use stop::Stop;
 
 /// SHA-256 of something.
 pub type Hash = [u8; 32];
@@ -144,13 +150,35 @@ impl Dataset {
     /// As [`Dataset::splits`]; groups of `protocol.allow_leaks` are not looked
     /// at.
     pub fn splits_for(&self, protocol: &Protocol) -> Result<Vec<Split>, DataError> {
-        let mut folds = splits(&self.manifest.split, &self.clips, self.classes())?;
+        // Which class a clip of several classes stands under says little.
+        let classes = match self.manifest.label.separator {
+            None => self.classes(),
+            Some(_) => 0,
+        };
+        let mut folds = splits(&self.manifest.split, &self.clips, classes)?;
         for fold in &mut folds {
             let leaks = &self.manifest.leaks;
             leaks::check(fold, &self.clips, leaks, &protocol.allow_leaks)?;
             protocol.validation.apply(fold);
         }
         Ok(folds)
+    }
+
+    /// Which classes each clip belongs to, where clips may have several: 1 where
+    /// it does, 0 where it does not.
+    ///
+    /// # Shapes
+    /// clips · C values, a row a clip.
+    pub fn multi_hot(&self) -> Option<Vec<f32>> {
+        let label = &self.manifest.label;
+        label.separator.as_ref()?;
+        let mut values = Vec::with_capacity(self.clips.len() * self.classes());
+        for clip in &self.clips {
+            let own = label.of(clip.group(&label.group));
+            let is = |class: &ClassSpec| own.iter().any(|value| class.has(value));
+            values.extend(label.classes.iter().map(|class| f32::from(is(class))));
+        }
+        Some(values)
     }
 
     /// Number of clips of each class in `part`.
@@ -170,11 +198,19 @@ impl Dataset {
     /// # Errors
     /// A file cannot be read.
     pub fn hashes(&self) -> Result<&[Hash], DataError> {
+        self.hash(Stop::default())
+    }
+
+    /// As [`hashes`](Self::hashes), unless it is told to end early.
+    ///
+    /// # Errors
+    /// A file cannot be read, or [`DataError::Stopped`].
+    pub fn hash(&self, stop: Stop<'_>) -> Result<&[Hash], DataError> {
         if let Some(hashes) = self.hashes.get() {
             return Ok(hashes);
         }
         let hashes = match &self.sounds {
-            Sounds::Files => hash_files(&self.clips)?,
+            Sounds::Files => hash_files(&self.clips, stop)?,
             Sounds::Samples(sounds) => sounds
                 .par_iter()
                 .map(|samples| hash_samples(samples))
@@ -241,6 +277,7 @@ impl Dataset {
             allow_truncated: self.manifest.clips.allow_truncated,
             format: options.format,
             progress,
+            stop: options.stop,
         };
         let config = extractor.config();
         let shape = FeatureShape {
@@ -258,7 +295,7 @@ impl Dataset {
         if job.allow_truncated {
             settings.push_str(" allow_truncated");
         }
-        let key = cache::Key::new(self.hashes()?, &settings, shape);
+        let key = cache::Key::new(self.hash(options.stop)?, &settings, shape);
         cache::load_or_build(folder, &self.manifest.name, &key, build)
     }
 }
@@ -270,19 +307,26 @@ pub struct FeatureOptions<'a> {
     pub cache: Option<&'a Path>,
     /// Their format. Default f32.
     pub format: FeatureFormat,
+    /// Asked before every recording whether to end with
+    /// [`DataError::Stopped`]. Default never.
+    pub stop: Stop<'a>,
 }
 
 /// SHA-256 of the sound of every clip: of its file, and where the clip is a
 /// piece of that, of its times too.
-fn hash_files(clips: &[Clip]) -> Result<Vec<Hash>, DataError> {
+fn hash_files(clips: &[Clip], stop: Stop<'_>) -> Result<Vec<Hash>, DataError> {
     let runs: Vec<&[Clip]> = clips.chunk_by(|a, b| a.path == b.path).collect();
     let read: Vec<Result<Hash, String>> = runs
         .par_iter()
-        .map(|run| match std::fs::read(&run[0].path) {
-            Ok(bytes) => Ok(Sha256::digest(bytes).into()),
-            Err(error) => Err(format!("cannot read {}: {error}", run[0].path.display())),
+        .map(|run| {
+            stop.check().map_err(|stopped| stopped.to_string())?;
+            match std::fs::read(&run[0].path) {
+                Ok(bytes) => Ok(Sha256::digest(bytes).into()),
+                Err(error) => Err(format!("cannot read {}: {error}", run[0].path.display())),
+            }
         })
         .collect();
+    stop.check()?;
     let mut hashes = Vec::with_capacity(clips.len());
     let mut bad = Vec::new();
     for (run, read) in runs.into_iter().zip(read) {

@@ -18,6 +18,15 @@ pub struct OwnOptions {
     pub seed: u64,
     /// Names of the columns of a table.
     pub columns: Columns,
+    /// Text between the labels of a clip, where clips of a table may have
+    /// several, for example `;`. Default: one label a clip.
+    pub separator: Option<String>,
+    /// Groups that need not be kept together: `speaker`, `group`, `fold`, or
+    /// `file` for pieces of recordings. Default none.
+    pub allow_leaks: Vec<String>,
+    /// Whether the sounds are only to be measured: one class will do, and so
+    /// will any of the parts. Default no.
+    pub measured_only: bool,
 }
 
 impl Default for OwnOptions {
@@ -28,6 +37,9 @@ impl Default for OwnOptions {
             test: 0.2,
             seed: 0,
             columns: Columns::default(),
+            separator: None,
+            allow_leaks: Vec::new(),
+            measured_only: false,
         }
     }
 }
@@ -70,17 +82,23 @@ impl Default for Columns {
 }
 
 impl Columns {
-    /// All of them.
-    pub(super) fn all(&self) -> [&str; 8] {
+    /// What each is for, and its name.
+    pub(super) fn all(&self) -> [(&'static str, &str); 8] {
         [
-            &self.path,
-            &self.label,
-            &self.split,
-            &self.fold,
-            &self.speaker,
-            &self.group,
-            &self.start,
-            &self.end,
+            ("path", &self.path),
+            ("label", &self.label),
+            ("split", &self.split),
+            ("fold", &self.fold),
+            ("speaker", &self.speaker),
+            ("group", &self.group),
+            ("start", &self.start),
+            ("end", &self.end),
         ]
+    }
+
+    /// Those that do not have their usual names.
+    pub(super) fn renamed(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = self.all().into_iter();
+        all.filter(|(purpose, name)| purpose != name)
     }
 }

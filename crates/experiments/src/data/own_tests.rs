@@ -1,5 +1,5 @@
 use super::*;
-use crate::data::{FeatureOptions, Split};
+use crate::data::{Columns, FeatureOptions, Split};
 use std::fs;
 
 /// Writes `samples` values of a tone at 16 kHz.
@@ -195,4 +195,144 @@ fn what_is_missing_is_named_with_a_remedy() {
         let message = table(text);
         assert!(message.contains(part), "{message} lacks {part}");
     }
+}
+
+#[test]
+fn a_named_column_must_be_there_and_a_folder_has_none() {
+    let root = tempfile::tempdir().expect("folder");
+    wav(&root.path().join("a/x.wav"), 800);
+    wav(&root.path().join("b/y.wav"), 800);
+    let file = root.path().join("t.csv");
+    fs::write(&file, "path,label,recording\na/x.wav,a,1\nb/y.wav,b,2\n").expect("table");
+    let options = OwnOptions {
+        columns: Columns {
+            group: "recording_id".to_owned(),
+            ..Columns::default()
+        },
+        ..OwnOptions::default()
+    };
+    let refused = |place: &Path| {
+        Dataset::own(place, &options)
+            .expect_err("refused")
+            .to_string()
+    };
+    let text = refused(&file);
+    let named = "no column `recording_id` to be the group, only label, path, recording";
+    assert!(
+        text.contains(named) && text.contains("did you mean `recording`?"),
+        "{text}"
+    );
+    let text = refused(root.path());
+    assert!(text.contains("has no columns"), "{text}");
+}
+
+#[test]
+fn another_name_of_the_paths_is_named_with_the_setting() {
+    let root = tempfile::tempdir().expect("folder");
+    let file = root.path().join("t.csv");
+    fs::write(&file, "filename,label\na.wav,a\n").expect("table");
+    let text = refused(&file);
+    assert!(text.contains("--set columns.path=filename"), "{text}");
+    // Whoever names the folder is told that there is a table in it.
+    wav(&root.path().join("audio/a.wav"), 800);
+    let text = refused(root.path());
+    assert!(text.contains("t.csv in it"), "{text}");
+}
+
+#[test]
+fn sounds_in_the_way_of_parts_are_named_instead_of_making_the_parts_classes() {
+    let root = tempfile::tempdir().expect("folder");
+    for name in ["train/dog/a.wav", "train/cat/b.wav", "test/dog/c.wav"] {
+        wav(&root.path().join(name), 800);
+    }
+    for stray in ["train/stray.wav", "_noise_/x.wav", "more/1/x.wav"] {
+        wav(&root.path().join(stray), 800);
+        let text = refused(root.path());
+        assert!(text.contains("1 sound files lie elsewhere"), "{text}");
+        assert!(text.contains(stray), "{text}");
+        fs::remove_file(root.path().join(stray)).expect("removed");
+    }
+    // A class may well have the name of a part.
+    let root = tempfile::tempdir().expect("folder");
+    for name in ["train/a.wav", "car/b.wav", "test/c.wav"] {
+        wav(&root.path().join(name), 800);
+    }
+    let data = Dataset::own(root.path(), &OwnOptions::default()).expect("data set");
+    assert_eq!(data.manifest.class_names(), ["car", "test", "train"]);
+}
+
+#[test]
+fn sounds_to_measure_on_may_have_one_class_and_one_part() {
+    let root = tempfile::tempdir().expect("folder");
+    wav(&root.path().join("test/dog/a.wav"), 800);
+    let file = root.path().join("t.csv");
+    fs::write(&file, "path,label,split\ntest/dog/a.wav,dog,test\n").expect("table");
+    let options = OwnOptions {
+        measured_only: true,
+        ..OwnOptions::default()
+    };
+    for place in [root.path(), &file] {
+        let data = Dataset::own(place, &options).expect("data set");
+        assert_eq!(data.manifest.class_names(), ["dog"]);
+        assert!(Dataset::own(place, &OwnOptions::default()).is_err());
+    }
+}
+
+#[test]
+fn clips_of_a_table_may_have_several_labels() {
+    let root = tempfile::tempdir().expect("folder");
+    let mut table = "path,label\n".to_owned();
+    for (index, label) in ["dog; cat", "cat", "dog", "cat;bird"]
+        .into_iter()
+        .enumerate()
+    {
+        wav(&root.path().join(format!("{index}.wav")), 800);
+        table += &format!("{index}.wav,{label}\n");
+    }
+    let file = root.path().join("t.csv");
+    fs::write(&file, table).expect("table");
+    let options = OwnOptions {
+        separator: Some(";".to_owned()),
+        ..OwnOptions::default()
+    };
+    let data = Dataset::own(&file, &options).expect("data set");
+    assert_eq!(data.manifest.class_names(), ["bird", "cat", "dog"]);
+    let expected = [0, 1, 1, 0, 1, 0, 0, 0, 1, 1, 1, 0].map(|value: u8| f32::from(value));
+    assert_eq!(data.multi_hot().expect("several"), expected);
+    assert!(
+        Dataset::own(&file, &OwnOptions::default())
+            .expect("single")
+            .multi_hot()
+            .is_none()
+    );
+}
+
+#[test]
+fn reading_ends_when_it_is_told_to_and_leaves_no_cache() {
+    let root = tempfile::tempdir().expect("folder");
+    for name in ["a/x.wav", "b/y.wav"] {
+        wav(&root.path().join(name), 800);
+    }
+    let data = Dataset::own(root.path(), &OwnOptions::default()).expect("data set");
+    let asked = std::sync::atomic::AtomicUsize::new(0);
+    // It is told so once the files are hashed and the first one is read.
+    let stop = || asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) >= 3;
+    let cache = root.path().join("cache");
+    let options = FeatureOptions {
+        cache: Some(&cache),
+        stop: crate::data::Stop::new(&stop),
+        ..FeatureOptions::default()
+    };
+    let extractor = Extractor::new(crate::front_end::pipeline(10)).expect("front end");
+    let result = data.features(&extractor, options, &|_, _| {});
+    assert!(matches!(result, Err(DataError::Stopped)), "{result:?}");
+    assert_eq!(fs::read_dir(&cache).expect("cache").count(), 0);
+    let again = FeatureOptions {
+        cache: Some(&cache),
+        ..FeatureOptions::default()
+    };
+    let (_, usage) = data
+        .features(&extractor, again, &|_, _| {})
+        .expect("features");
+    assert_eq!(usage, crate::data::CacheUse::Built);
 }

@@ -182,21 +182,33 @@ impl<'a> Labeller<'a> {
         if label.leave_out.iter().any(|left_out| left_out == value) {
             return Ok(None);
         }
-        let Some(class) = self.classes.get(value) else {
-            return Err(DataError::UnknownLabel {
-                name: self.manifest.name.clone(),
-                file: path,
-                group: label.group.clone(),
-                value: value.to_owned(),
-            });
+        // Of several labels the first stands for the clip where one must.
+        let mut first = None;
+        for label in label.of(value) {
+            match self.classes.get(label) {
+                Some(class) => first = first.or(Some(*class)),
+                None => return Err(self.unknown(path, label)),
+            }
+        }
+        let Some(class) = first else {
+            return Err(self.unknown(path, value));
         };
         Ok(Some(Clip {
-            label: *class,
+            label: class,
             path,
             relative,
             groups,
             segment,
         }))
+    }
+
+    fn unknown(&self, file: PathBuf, value: &str) -> DataError {
+        DataError::UnknownLabel {
+            name: self.manifest.name.clone(),
+            file,
+            group: self.manifest.label.group.clone(),
+            value: value.to_owned(),
+        }
     }
 }
 
@@ -261,8 +273,16 @@ pub(crate) fn list_files(root: &Path) -> Result<BTreeMap<String, PathBuf>, DataE
 }
 
 fn check_classes(manifest: &Manifest, root: &Path, clips: &[Clip]) -> Result<(), DataError> {
-    let present: BTreeSet<usize> = clips.iter().map(|clip| clip.label).collect();
-    let classes = manifest.label.classes.iter().enumerate();
+    let label = &manifest.label;
+    let mut present: BTreeSet<usize> = clips.iter().map(|clip| clip.label).collect();
+    if label.separator.is_some() {
+        let classes = class_of_value(label);
+        for clip in clips {
+            let own = label.of(clip.group(&label.group));
+            present.extend(own.iter().filter_map(|value| classes.get(value)));
+        }
+    }
+    let classes = label.classes.iter().enumerate();
     match classes
         .into_iter()
         .find(|(index, _)| !present.contains(index))

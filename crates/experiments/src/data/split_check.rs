@@ -4,9 +4,30 @@ use std::collections::BTreeSet;
 
 use super::error::DataError;
 use super::leaks;
+use super::own_groups::TOGETHER;
 use super::scan::Clip;
 use super::split::Split;
 use super::split_spec::SplitSpec;
+
+/// What to do where clips were dealt by group and too little was left to deal.
+fn remedy(spec: &SplitSpec, clips: &[Clip]) -> Option<String> {
+    let group = match spec {
+        SplitSpec::Shares { group, .. } => group.as_deref()?,
+        SplitSpec::Parts { hold_out, .. } => hold_out.as_ref()?.group.as_deref()?,
+        _ => return None,
+    };
+    if group == TOGETHER {
+        return Some(
+            "clips of one speaker, group, recording or fold are kept together; add clips of others, or allow some of these in two parts with `allow_leaks = [...]` in the settings of the run"
+                .to_owned(),
+        );
+    }
+    let values: BTreeSet<&str> = clips.iter().map(|clip| clip.group(group)).collect();
+    Some(format!(
+        "clips of one {group} ({} of them) are kept together; add clips of others, or allow them in two parts with `allow_leaks = [\"{group}\"]` in the settings of the run",
+        values.len()
+    ))
+}
 
 impl Split {
     /// Refuses a fold that could not be trained or whose result would be too
@@ -21,9 +42,10 @@ impl Split {
             ("test", &self.test),
         ] {
             if indices.is_empty() {
-                return Err(self.fault(format!(
-                    "the {part} part is empty; add clips, or use fewer folds or another fraction in `split`"
-                )));
+                let remedy = remedy(spec, clips).unwrap_or_else(|| {
+                    "add clips, or use fewer folds or another fraction in `split`".to_owned()
+                });
+                return Err(self.fault(format!("the {part} part is empty; {remedy}")));
             }
         }
         if let Some((name, _)) = self.extra.iter().find(|(_, indices)| indices.is_empty()) {
@@ -33,9 +55,10 @@ impl Split {
         }
         let trained: BTreeSet<usize> = self.train.iter().map(|&index| clips[index].label).collect();
         if let Some(class) = (0..classes).find(|class| !trained.contains(class)) {
-            return Err(self.fault(format!(
-                "class {class} has no training clip; add clips of it from more groups, or change `split`"
-            )));
+            let remedy = remedy(spec, clips).unwrap_or_else(|| {
+                "add clips of it from more groups, or change `split`".to_owned()
+            });
+            return Err(self.fault(format!("class {class} has no training clip; {remedy}")));
         }
         let (train, validation, test) = (
             ("training", &self.train),
@@ -83,7 +106,8 @@ impl Split {
         }
     }
 
-    /// Refuses a value of `group` that stands in both parts.
+    /// Refuses a value of `group` that stands in both parts; clips without a
+    /// value share nothing.
     fn no_leak(
         &self,
         clips: &[Clip],
@@ -91,7 +115,9 @@ impl Split {
         first: (&str, &Vec<usize>),
         second: (&str, &Vec<usize>),
     ) -> Result<(), DataError> {
-        leaks::apart(self.fold, clips, group, first, second, &|_| true)
+        leaks::apart(self.fold, clips, group, first, second, &|value| {
+            !value.is_empty()
+        })
     }
 
     fn fault(&self, message: String) -> DataError {

@@ -222,6 +222,7 @@ fn manifest() -> Manifest {
         },
         label: LabelSpec {
             group: "tone".to_owned(),
+            separator: None,
             leave_out: Vec::new(),
             classes: CONTOURS.iter().map(class).collect(),
         },

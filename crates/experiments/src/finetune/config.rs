@@ -8,6 +8,8 @@ use ast_model::{Patchout, Pooling, Positions, PrecisionChoice};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
+use super::layers::{self, USUAL_METHOD, merge};
+use crate::data::Columns;
 use crate::data::toml_error::{line_of, nearest, unknown_field};
 
 /// A run as written in a TOML file. What is left out is chosen; `run.toml` in
@@ -20,6 +22,26 @@ pub struct RunConfig {
     /// `split`, `fold`, `speaker`, `group`).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub data: Option<PathBuf>,
+    /// A data set with a manifest, whose folder `data` then is: a manifest file,
+    /// or the name of one that comes with the program (`esc-50`,
+    /// `speech-commands-v2`, ...). A folder that lies as one of these is
+    /// unpacked is taken for it unless this is `none`. Default: what `data` is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub manifest: Option<String>,
+    /// Names of the columns of a table that are not called as
+    /// [`Columns`](crate::data::Columns) has them:
+    /// `columns = { path = "file" }`.
+    #[serde(skip_serializing_if = "Table::is_empty")]
+    pub columns: Table,
+    /// Text between the labels of a clip, where clips of a table may have
+    /// several. The objective is then `binary-cross-entropy`. Default: one label
+    /// a clip.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub separator: Option<String>,
+    /// Groups that may stand in two parts: `speaker`, `group`, `fold`, `file`,
+    /// `source`. Default none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allow_leaks: Vec<String>,
     /// Name of a method, or a table with its settings:
     /// `method = { method = "soft-moa", mixture = { experts = 3 } }`. Default
     /// `soft-moa`.
@@ -87,6 +109,9 @@ pub struct RunConfig {
     /// Seed of split, initial values, order and dropout. Default 10.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub seed: Option<u64>,
+    /// Whether every epoch is written as a TensorBoard event too. Default no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tensorboard: Option<bool>,
     /// Fields of [`TrainingConfig`](crate::training::TrainingConfig) that shall
     /// differ from what is chosen.
     #[serde(skip_serializing_if = "Table::is_empty")]
@@ -100,8 +125,7 @@ impl RunConfig {
     /// A file that cannot be read or is no TOML; an unknown key, with the line
     /// and the nearest known key.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path)
-            .with_context(|| format!("cannot read {}; check the path", path.display()))?;
+        let text = read(path)?;
         Self::parse(&text).with_context(|| path.display().to_string())
     }
 
@@ -114,35 +138,37 @@ impl RunConfig {
         read.map_err(|error| explained(&error, Some(text), ""))
     }
 
-    /// This configuration with everything replaced that `over` says.
-    #[must_use]
-    pub fn overlaid(mut self, over: Self) -> Self {
-        fn take<T>(old: &mut Option<T>, new: Option<T>) {
-            if new.is_some() {
-                *old = new;
-            }
-        }
-        take(&mut self.data, over.data);
-        take(&mut self.method, over.method);
-        take(&mut self.compat, over.compat);
-        take(&mut self.backbone, over.backbone);
-        take(&mut self.blocks, over.blocks);
-        take(&mut self.strides, over.strides);
-        take(&mut self.positions, over.positions);
-        take(&mut self.pooling, over.pooling);
-        take(&mut self.head, over.head);
-        take(&mut self.first_block, over.first_block);
-        take(&mut self.mask_padding, over.mask_padding);
-        take(&mut self.patchout, over.patchout);
-        take(&mut self.max_length, over.max_length);
-        take(&mut self.precision, over.precision);
-        take(&mut self.validation, over.validation);
-        take(&mut self.test, over.test);
-        take(&mut self.group, over.group);
-        take(&mut self.fold, over.fold);
-        take(&mut self.seed, over.seed);
-        self.training.extend(over.training);
-        self
+    /// Several layers of settings, later ones on top: tables are merged key by
+    /// key, everything else is replaced. A method that is named anew loses the
+    /// settings of the one below; a `seed` is also that of training, unless the
+    /// layer says otherwise.
+    ///
+    /// # Errors
+    /// An unknown key, with the nearest known one, or a value of another type.
+    pub fn layered(layers: impl IntoIterator<Item = Table>) -> Result<Self> {
+        let all = layers::merged(layers);
+        let read = Value::Table(all).try_into();
+        read.map_err(|error| explained(&error, None, ""))
+    }
+
+    /// The settings of a TOML file as a layer.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn layer(path: &Path) -> Result<Table> {
+        let text = read(path)?;
+        let place = || path.display().to_string();
+        Self::parse(&text).with_context(place)?;
+        toml::from_str(&text).with_context(place)
+    }
+
+    /// The names of the columns of a table.
+    ///
+    /// # Errors
+    /// An unknown column, with the nearest known one.
+    pub fn columns(&self) -> Result<Columns> {
+        let read = Value::Table(self.columns.clone()).try_into();
+        read.map_err(|error| explained(&error, None, "columns."))
     }
 
     /// The method with its settings.
@@ -151,7 +177,7 @@ impl RunConfig {
     /// An unknown name or an unknown setting, with the nearest known one.
     pub fn method(&self) -> Result<MethodConfig> {
         let method = match &self.method {
-            None => MethodConfig::named("soft-moa")?,
+            None => MethodConfig::named(USUAL_METHOD)?,
             Some(Value::String(name)) => MethodConfig::named(name)?,
             Some(value @ Value::Table(_)) => value
                 .clone()
@@ -168,9 +194,7 @@ impl RunConfig {
     /// An unknown field, with the nearest known one, or a value out of range.
     pub fn training<T: Serialize + for<'a> Deserialize<'a>>(&self, chosen: &T) -> Result<T> {
         let mut table = Table::try_from(chosen)?;
-        for (key, value) in &self.training {
-            table.insert(key.clone(), value.clone());
-        }
+        merge(&mut table, self.training.clone());
         let merged = Value::Table(table).try_into();
         merged.map_err(|error| explained(&error, None, "training."))
     }
@@ -197,79 +221,48 @@ impl RunConfig {
     }
 }
 
-/// An error of the TOML reader that names line and nearest known key.
+fn read(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path)
+        .with_context(|| format!("cannot read {}; check the path", path.display()))
+}
+
+/// An error of the TOML reader that names place or line and nearest known key;
+/// `place` is where the value read stands.
 fn explained(error: &toml::de::Error, text: Option<&str>, place: &str) -> anyhow::Error {
     let message = error.message();
     let line = match (text, error.span()) {
         (Some(text), Some(span)) => format!("line {}: ", line_of(text, span.start)),
         _ => String::new(),
     };
+    // The keys on the way are told by the last line of its words alone.
+    let words = match text {
+        None => error.to_string(),
+        Some(_) => String::new(),
+    };
+    let last = words.trim_end().lines().last().unwrap_or_default();
+    let keys = last
+        .strip_prefix("in `")
+        .and_then(|keys| keys.strip_suffix('`'))
+        .unwrap_or_default();
     match unknown_field(message) {
         Some((field, known)) => {
+            let place = match keys {
+                "" => place.to_owned(),
+                keys => format!("{place}{keys}."),
+            };
             let hint = match nearest(&field, &known) {
                 Some(nearest) => format!("did you mean `{place}{nearest}`?"),
                 None => "remove it".to_owned(),
             };
             anyhow!("{line}there is no key `{place}{field}`; {hint}")
         }
-        None => anyhow!("{line}{place}{message}"),
+        None => match format!("{place}{keys}").trim_end_matches('.') {
+            "" => anyhow!("{line}{message}"),
+            key => anyhow!("{line}{key}: {message}"),
+        },
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::training::TrainingConfig;
-
-    #[test]
-    fn unknown_keys_name_the_nearest_one_and_their_line() {
-        let error = RunConfig::parse("seed = 1\nmax_lenght = 3\n").unwrap_err();
-        let text = error.to_string();
-        assert!(text.contains("line 2"), "{text}");
-        assert!(text.contains("did you mean `max_length`?"), "{text}");
-        let config = RunConfig::parse("[training]\nbacth = 3\n").unwrap();
-        let chosen = TrainingConfig::new(1, 2, 0.1, 3);
-        let text = config.training(&chosen).unwrap_err().to_string();
-        assert!(text.contains("did you mean `training.batch`?"), "{text}");
-    }
-
-    #[test]
-    fn flags_win_over_the_file_and_the_file_over_what_is_chosen() {
-        let file = "seed = 1\nblocks = 2\n[training]\nbatch = 3\nepochs = 4\n";
-        let file = RunConfig::parse(file).unwrap();
-        let mut flags = RunConfig {
-            seed: Some(5),
-            ..RunConfig::default()
-        };
-        flags.training.insert("batch".into(), 6.into());
-        let both = file.overlaid(flags);
-        assert_eq!((both.seed, both.blocks), (Some(5), Some(2)));
-        let training = both.training(&TrainingConfig::new(1, 2, 0.1, 3)).unwrap();
-        assert_eq!((training.batch, training.epochs), (6, 4));
-        assert_eq!(training.learning_rate, 0.1);
-    }
-
-    #[test]
-    fn a_method_is_a_name_or_a_table() {
-        let method = |text: &str| RunConfig::parse(text).unwrap().method();
-        assert_eq!(method("").unwrap().name(), "soft-moa");
-        assert_eq!(method("method = 'lora'").unwrap().name(), "lora");
-        let table = "method = { method = 'soft-moa', mixture = { experts = 3 } }";
-        assert_eq!(method(table).unwrap().name(), "soft-moa");
-        assert!(
-            method("method = 'loar'")
-                .unwrap_err()
-                .to_string()
-                .contains("lora")
-        );
-        assert!(method("method = 3").is_err());
-    }
-
-    #[test]
-    fn a_resolved_configuration_is_read_back() {
-        let text = "data = 'x'\nvalidation = 0.2\nmethod = 'linear'\n[training]\nbatch = 3\n";
-        let config = RunConfig::parse(text).unwrap();
-        let again = RunConfig::parse(&toml::to_string(&config).unwrap()).unwrap();
-        assert_eq!(config, again);
-    }
-}
+#[path = "config_tests.rs"]
+mod tests;

@@ -3,17 +3,20 @@
 use std::path::PathBuf;
 
 use adapters::{Compat, MethodConfig};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use ast_model::{Checkpoint, Positions, Precision, PrecisionChoice, ProductRates};
 use audio_frontend::PipelineConfig;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 use toml::{Table, Value};
 
-use super::sounds::{self, Layout, Opened, absolute};
+use super::sounds::{self, Layout, Official, Opened};
+use super::source::absolute;
 use super::{RunConfig, lengths};
-use crate::data::{Dataset, Split};
-use crate::training::{Selection, TrainingConfig};
+use crate::clips::Augmentation;
+use crate::data::{Dataset, Split, Stop};
+use crate::environment::total_memory;
+use crate::training::{Objective, Selection, TrainingConfig};
 use crate::{backbones, front_end};
 
 /// The authors' seed.
@@ -21,6 +24,10 @@ pub(super) const SEED: u64 = 10;
 
 /// Clips that all epochs together should show the model.
 const CLIPS_TO_SEE: usize = 8000;
+
+/// Memory in MiB for what the frozen part of the model makes of each clip, at
+/// most a quarter of the machine's.
+const FROZEN_CACHE_MIB: u64 = 2048;
 
 /// Epochs without a lower validation loss after which a run ends.
 const PATIENCE: usize = 10;
@@ -84,16 +91,28 @@ impl Plan {
     /// - with `compat = "paper"` zero positions, and the last of all epochs, as
     ///   the authors' program has both in effect.
     ///
+    /// Where the sounds have a manifest, length, batch, epochs and masks are
+    /// those it says.
+    ///
+    /// `stop` is asked while sounds are read.
+    ///
     /// # Errors
-    /// Sounds, backbone or settings that cannot be used.
-    pub fn resolve(config: &RunConfig, cache: &std::path::Path, device: Device) -> Result<Self> {
+    /// Sounds, backbone or settings that cannot be used, or
+    /// [`DataError::Stopped`](crate::data::DataError::Stopped).
+    pub fn resolve(
+        config: &RunConfig,
+        cache: &std::path::Path,
+        device: Device,
+        stop: Stop<'_>,
+    ) -> Result<Self> {
         config.validate()?;
         let method = config.method()?;
         let Opened {
             dataset,
             split,
             layout,
-        } = sounds::open(config)?;
+            official,
+        } = sounds::open(config, cache)?;
         ensure!(
             !split.train.is_empty() && !split.test.is_empty(),
             "there are {} clips to train and {} to test on; add recordings, or keep fewer groups \
@@ -112,13 +131,13 @@ impl Plan {
         let strides = config.strides.unwrap_or(own);
         let compat = config.compat.unwrap_or(Compat::Fixed);
         let positions = config.positions.unwrap_or(usual_positions(compat));
-        let max_length = match config.max_length {
-            Some(frames) => frames,
-            None => {
-                let most = full.config.max_length as usize;
+        let most = full.config.max_length as usize;
+        let max_length = match (config.max_length, &official) {
+            (Some(frames), _) => frames,
+            (None, Some(official)) => official.defaults.max_length.min(most),
+            (None, None) => {
                 let least = full.config.patch_size as usize;
-                let part: Vec<usize> = split.train.clone();
-                lengths::frames(&dataset.clips, &part, [least, most])?
+                lengths::frames(&dataset.clips, &split.train, [least, most], stop)?
             }
         };
         let checkpoint = full
@@ -126,12 +145,26 @@ impl Plan {
             .with_grid(max_length as i64, strides, positions)
             .with_context(|| format!("clips of {max_length} frames"))?;
         method.validate(&checkpoint.config)?;
-        let front_end = front_end::for_checkpoint(&checkpoint)
+        let mut front_end = front_end::for_checkpoint(&checkpoint)
             .with_context(|| format!("the backbone {name} cannot be used"))?;
+        if let (Some(official), Compat::Paper) = (&official, compat) {
+            front_end.decode.channels = official.defaults.paper_channels.unwrap_or_default();
+        }
         let seed = config.seed.unwrap_or(SEED);
-        let usual = usual_training(&method, compat, split.train.len(), seed);
+        let mut usual = usual_training(&method, compat, split.train.len(), seed);
+        if let Some(official) = &official {
+            as_manifest(&mut usual, official, front_end.ast.max_length);
+        }
+        if config.separator.is_some() {
+            usual.objective = Objective::BinaryCrossEntropy;
+        }
         let training = config.training(&usual)?;
         training.validate()?;
+        let shape = (front_end.ast.max_length, front_end.fbank.num_mel_bins);
+        let fits = training.augmentation.validate(shape);
+        fits.context("training.augmentation")?;
+        objective_fits(training.objective, &dataset)?;
+        dataset.hash(stop)?;
         let (precision, rates) = config.precision.unwrap_or_default().resolve(device)?;
         let found = Found {
             backbone_fingerprint: checkpoint.fingerprint(),
@@ -141,7 +174,18 @@ impl Plan {
             clips: [split.train.len(), split.validation.len(), split.test.len()],
         };
         let config = RunConfig {
-            data: config.data.as_deref().map(absolute),
+            data: match &official {
+                Some(_) => Some(absolute(&dataset.root)),
+                None => config.data.as_deref().map(absolute),
+            },
+            manifest: match official {
+                Some(official) => Some(official.manifest),
+                None => config.manifest.clone(),
+            },
+            columns: config.columns.clone(),
+            separator: config.separator.clone(),
+            allow_leaks: config.allow_leaks.clone(),
+            tensorboard: config.tensorboard,
             method: Some(Value::try_from(&method)?),
             compat: Some(compat),
             backbone: Some(named(&name)),
@@ -229,7 +273,48 @@ fn usual_training(
     TrainingConfig {
         selection,
         patience,
+        frozen_cache_mib: frozen_cache(total_memory()),
         ..TrainingConfig::new(epochs, batch, learning_rate(method), seed)
+    }
+}
+
+/// What the manifest of a data set says instead; masks of clips that are cut to
+/// fewer `frames` are shorter in proportion.
+fn as_manifest(training: &mut TrainingConfig, official: &Official, frames: usize) {
+    let defaults = &official.defaults;
+    training.epochs = defaults.epochs;
+    training.batch = defaults.batch;
+    let mut masks = defaults.spec_augment.clone();
+    if frames < defaults.max_length {
+        masks.max_frames = masks.max_frames * frames / defaults.max_length;
+    }
+    training.augmentation = Augmentation {
+        spec_augment: masks,
+        ..Augmentation::default()
+    };
+}
+
+/// Memory in MiB, on a machine with so many bytes of it.
+fn frozen_cache(memory: Option<u64>) -> u64 {
+    let quarter = memory.map_or(FROZEN_CACHE_MIB, |bytes| bytes / 4 / (1 << 20));
+    FROZEN_CACHE_MIB.min(quarter)
+}
+
+/// Refuses an objective that the labels are not made for, before anything is
+/// computed.
+fn objective_fits(objective: Objective, dataset: &Dataset) -> Result<()> {
+    let separator = dataset.manifest.label.separator.as_deref();
+    match (objective, separator) {
+        (Objective::BinaryCrossEntropy, None) => bail!(
+            "training.objective is binary-cross-entropy, which is for clips with several labels; \
+             write them into the column `label` of a table, and what stands between them as \
+             separator = \";\""
+        ),
+        (Objective::CrossEntropy, Some(separator)) => bail!(
+            "training.objective is cross-entropy, which is for clips with one label, and \
+             separator = {separator:?} says that they have several; leave one of them out"
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -247,6 +332,7 @@ fn learning_rate(method: &MethodConfig) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Defaults;
 
     #[test]
     fn small_sets_get_small_batches_and_more_epochs() {
@@ -279,6 +365,43 @@ mod tests {
                 (selection, patience)
             );
         }
+    }
+
+    #[test]
+    fn the_cache_of_the_frozen_part_takes_a_quarter_of_the_memory_at_most() {
+        let gib = |count: u64| Some(count << 30);
+        assert_eq!(
+            [gib(64), gib(8), gib(2), None].map(frozen_cache),
+            [2048, 2048, 512, 2048]
+        );
+        let method = MethodConfig::named("linear").unwrap();
+        assert!(usual_training(&method, Compat::Fixed, 10, 1).frozen_cache_mib > 0);
+    }
+
+    #[test]
+    fn masks_of_a_manifest_shrink_with_the_clips() {
+        let masks = audio_frontend::SpecAugment::authors();
+        let official = Official {
+            manifest: "made".to_owned(),
+            defaults: Defaults {
+                max_length: 500,
+                batch: 3,
+                epochs: 4,
+                paper_channels: None,
+                paper_validation: None,
+                spec_augment: masks.clone(),
+            },
+        };
+        let shrunk = |frames| {
+            let mut training = TrainingConfig::new(1, 1, 0.1, 1);
+            as_manifest(&mut training, &official, frames);
+            assert_eq!((training.batch, training.epochs), (3, 4));
+            training.augmentation.spec_augment
+        };
+        assert_eq!(shrunk(500), masks);
+        assert_eq!(shrunk(1024), masks);
+        assert_eq!(shrunk(250).max_frames, masks.max_frames / 2);
+        assert_eq!(shrunk(250).max_bins, masks.max_bins);
     }
 
     #[test]

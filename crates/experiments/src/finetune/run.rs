@@ -1,5 +1,6 @@
 //! Training in a run folder.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,18 +11,22 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use toml::{Table, Value};
 
-use super::{Found, Plan, RunConfig};
+use super::parts::{PARTS, run_of};
+use super::{Found, Parts, Plan, RunConfig};
 use crate::atomic;
 use crate::clips::Clips;
-use crate::data::FeatureOptions;
+use crate::data::{FeatureOptions, Stop};
 use crate::environment::describe;
-use crate::evaluation::measure;
+use crate::evaluation::measure_while;
 use crate::metrics::Metrics;
+use crate::predictor::Task;
 use crate::run_folder::RunFolder;
-use crate::training::{CheckpointPlan, Control, Event, Runtime, train_with};
+use crate::training::{
+    CheckpointPlan, Control, Event, Journal, Runtime, TrainingError, train_with,
+};
 
 /// The resolved configuration.
-const CONFIG: &str = "run.toml";
+pub(super) const CONFIG: &str = "run.toml";
 /// What was found.
 const FOUND: &str = "found.json";
 /// The figures, written last.
@@ -51,8 +56,8 @@ pub struct RunResult {
     pub selected_epoch: usize,
     /// Figures on the test part.
     pub test: Metrics,
-    /// Share of the clips in the largest class of the test part: what guessing
-    /// scores.
+    /// Share of the clips in the largest class of the test part, or with the most
+    /// frequent set of classes: what guessing scores.
     pub majority_share: f64,
 }
 
@@ -62,6 +67,11 @@ pub trait Watcher: Sync {
     fn note(&self, text: &str);
     /// So many of so many clips have their features.
     fn features(&self, done: usize, total: usize);
+    /// So many of so many clips are tested.
+    fn testing(&self, done: usize, total: usize);
+    /// Whether the user asked to stop; asked while sounds are read and clips are
+    /// tested, from any thread. It must not change its mind.
+    fn stops(&self) -> bool;
     /// Training goes on; says whether it shall.
     fn training(&self, event: &Event) -> Control;
 }
@@ -78,6 +88,8 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
     same_run(plan, out)?;
     if let Ok(text) = fs::read_to_string(out.join(RESULT)) {
         watcher.note("this run is finished; its result again");
+        // A kill just after the result was written leaves them.
+        folder.remove_checkpoints()?;
         return serde_json::from_str(&text)
             .with_context(|| format!("{} cannot be read; remove it", out.join(RESULT).display()));
     }
@@ -85,6 +97,15 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
     atomic::replace(&out.join(CONFIG), text.as_bytes())
         .with_context(|| format!("cannot write into {}", out.display()))?;
     folder.write_json(FOUND, &plan.found)?;
+    let parts = Parts::of(&plan.dataset, &plan.split)?;
+    folder.write_json(PARTS, &parts)?;
+    if parts.trained_too() > 0 {
+        watcher.note(&format!(
+            "{} of the clips to validate and test on are byte for byte clips that are trained on; \
+             results are too good, so remove one of each",
+            parts.trained_too()
+        ));
+    }
     folder.write_json("environment.json", &describe(&format!("{:?}", plan.device)))?;
     let clips = features(plan, cache, watcher)?;
     let model = AdaptedModel::new(
@@ -111,6 +132,7 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
         }),
         ..Runtime::default()
     };
+    let mut journal = Journal::new(&folder, plan.config.tensorboard.unwrap_or_default());
     let mut failed = None;
     let trained = train_with(
         &model,
@@ -120,7 +142,7 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
         &runtime,
         &mut |event| {
             if let Event::Epoch(epochs) | Event::Resumed { epochs, .. } = &event
-                && let Err(error) = folder.write_lines("metrics.jsonl", epochs)
+                && let Err(error) = journal.write(epochs)
             {
                 failed = Some(error);
                 return Control::Stop;
@@ -132,14 +154,18 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
         return Err(error.into());
     }
     let trained = trained?;
-    let (_, test) = measure(
-        &model,
-        &clips,
-        &plan.split.test,
-        2 * plan.training.batch,
-        plan.training.objective,
-    )?;
+    let part = &plan.split.test;
+    // Without gradients twice as many clips fit as in a step.
+    let at_once = plan.training.micro_batch.unwrap_or(plan.training.batch);
+    let (batch, objective) = (2 * at_once, plan.training.objective);
+    let mut go_on = |done: usize| {
+        watcher.testing(done, part.len());
+        !watcher.stops()
+    };
+    let tested = measure_while(&model, &clips, part, batch, objective, &mut go_on)?;
+    let (_, test) = tested.ok_or(TrainingError::Stopped)?;
     let adapter = out.join("adapter");
+    Task { objective }.write(&adapter)?;
     adapters::save(&adapter, &model, &description(plan)?)?;
     let result = RunResult {
         out: out.to_owned(),
@@ -196,11 +222,19 @@ fn same_run(plan: &Plan, out: &Path) -> Result<()> {
     refuse(&differ)
 }
 
-/// Without the places of things, which may move.
+/// The resolved configuration of the run that made the adapter in `folder`,
+/// where there is one that can be read.
+pub fn configuration(folder: &Path) -> Option<RunConfig> {
+    RunConfig::load(&run_of(folder)?.join(CONFIG)).ok()
+}
+
+/// Without the places of things, which may move, and what changes no figure.
 fn comparable(config: &RunConfig) -> RunConfig {
     RunConfig {
         data: None,
+        manifest: None,
         backbone: None,
+        tensorboard: None,
         ..config.clone()
     }
 }
@@ -230,8 +264,10 @@ fn features(plan: &Plan, cache: &Path, watcher: &dyn Watcher) -> Result<Clips> {
     let extractor = Extractor::new(plan.front_end.clone())?;
     let progress = |done, total| watcher.features(done, total);
     let folder = cache.join("features");
+    let stops = || watcher.stops();
     let options = FeatureOptions {
         cache: Some(&folder),
+        stop: Stop::new(&stops),
         ..FeatureOptions::default()
     };
     let (features, usage) = plan.dataset.features(&extractor, options, &progress)?;
@@ -241,9 +277,14 @@ fn features(plan: &Plan, cache: &Path, watcher: &dyn Watcher) -> Result<Clips> {
     let labels = plan.dataset.clips.iter().map(|clip| clip.label as i64);
     let clips = Clips::from_features(features, labels.collect(), plan.device)
         .context("the features do not belong to the clips; remove them from the cache")?;
-    Ok(clips
+    let clips = clips
         .with_fbank(plan.front_end.fbank.clone())
-        .with_ast(plan.front_end.ast.clone()))
+        .with_ast(plan.front_end.ast.clone());
+    let Some(targets) = plan.dataset.multi_hot() else {
+        return Ok(clips);
+    };
+    let several = clips.with_multi_hot(targets, plan.dataset.classes());
+    several.context("the labels do not belong to the clips")
 }
 
 /// Hash of what decides the result beside training settings and parts.
@@ -288,6 +329,17 @@ fn description(plan: &Plan) -> Result<AdapterDescription> {
 }
 
 fn majority_share(plan: &Plan) -> f64 {
+    if let Some(targets) = plan.dataset.multi_hot() {
+        let classes = plan.dataset.classes();
+        let mut counts: BTreeMap<Vec<bool>, usize> = BTreeMap::new();
+        for &index in &plan.split.test {
+            let own = &targets[index * classes..][..classes];
+            let own = own.iter().map(|&value| value > 0.5).collect();
+            *counts.entry(own).or_default() += 1;
+        }
+        let largest = counts.values().copied().max().unwrap_or(0);
+        return largest as f64 / plan.split.test.len().max(1) as f64;
+    }
     let counts = plan.dataset.class_counts(&plan.split.test);
     let largest = counts.iter().copied().max().unwrap_or(0);
     largest as f64 / counts.iter().sum::<usize>().max(1) as f64

@@ -9,6 +9,7 @@ use audio_frontend::{Extractor, PipelineConfig};
 use ndarray::ArrayView2;
 use tch::{Device, Kind, Tensor};
 
+use super::Task;
 use crate::front_end;
 
 /// What comes out for one window.
@@ -16,7 +17,8 @@ use crate::front_end;
 pub enum Vectors {
     /// Scores of the C classes before the softmax.
     Logits,
-    /// Probabilities of the C classes (softmax of the logits).
+    /// Probabilities of the C classes: softmax of the logits, or where clips may
+    /// have several classes the sigmoid of each (see [`Task`]).
     Probabilities,
     /// One vector of width D: the final hidden states, pooled in this way;
     /// without one as the adapter's head sees them, or over all tokens of a
@@ -35,6 +37,7 @@ pub struct Encoder {
     bins: usize,
     /// What the backbone's files say of its features.
     own_front_end: Option<PipelineConfig>,
+    task: Task,
 }
 
 enum Model {
@@ -57,6 +60,7 @@ impl Encoder {
         let (model, _) = adapters::load(folder, backbone, options)?;
         let config = model.config();
         Ok(Encoder {
+            task: Task::of(folder)?,
             frames: config.max_length as usize,
             bins: config.num_mel_bins as usize,
             model: Model::Adapted(Box::new(model)),
@@ -82,6 +86,7 @@ impl Encoder {
             ..BindOptions::frozen()
         };
         Ok(Encoder {
+            task: Task::default(),
             frames: backbone.config.max_length as usize,
             bins: backbone.config.num_mel_bins as usize,
             model: Model::Plain(Box::new(AstModel::bind(backbone, &bind)?)),
@@ -148,7 +153,11 @@ impl Encoder {
         Ok(match (&self.model, self.gives) {
             (Model::Adapted(model), Vectors::Logits) => model.forward(features, &step)?,
             (Model::Adapted(model), Vectors::Probabilities) => {
-                model.forward(features, &step)?.softmax(-1, Kind::Float)
+                let logits = model.forward(features, &step)?.to_kind(Kind::Float);
+                match self.task.several() {
+                    true => logits.sigmoid(),
+                    false => logits.softmax(-1, Kind::Float),
+                }
             }
             (Model::Adapted(model), Vectors::Pooled(pooling)) => {
                 model.embeddings(features, pooling)?

@@ -7,10 +7,12 @@
 
 mod encoder;
 mod reader;
+mod task;
 pub mod writer;
 
 pub use encoder::{Encoder, Vectors, front_end_of};
 pub use reader::{RawFormat, Sound};
+pub use task::Task;
 
 use std::sync::mpsc::sync_channel;
 

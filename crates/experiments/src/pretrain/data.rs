@@ -119,7 +119,7 @@ fn dataset(name: &str, datasets: &Path, cache: &Path) -> Result<Dataset> {
         "there is no manifest {}; name one of those in that folder, or write one",
         manifest.display()
     );
-    let root = bench::data_root(name, cache)?;
+    let root = bench::data_folder(name, cache)?;
     let root = root.with_context(|| {
         format!("the recordings of {name} are not there; run `cargo xtask data {name}`")
     })?;

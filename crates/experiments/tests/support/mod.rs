@@ -5,6 +5,7 @@
 pub mod adapter;
 pub mod loopback;
 pub mod sweep;
+pub mod user;
 
 use std::collections::BTreeMap;
 use std::fs;
