@@ -48,7 +48,13 @@ fn clips() -> Clips {
         let class = if label < 2 { label } else { label - 2 };
         for frame in 0..frames {
             let loud = 1.0 + 0.3 * ((frame * (index + 3)) as f32).sin();
-            let stripe = |bin: usize| if (bin >> class) % 2 == 0 { loud } else { -loud };
+            let stripe = |bin: usize| {
+                if (bin >> class).is_multiple_of(2) {
+                    loud
+                } else {
+                    -loud
+                }
+            };
             features.extend((0..bins).map(stripe));
         }
     }
@@ -78,7 +84,7 @@ fn config(supervised: f64, masked: f64, distil: f64) -> PretrainConfig {
             fold: 0,
         }],
         supervised: Supervised { weight: supervised },
-        masked: (masked > 0.0).then(|| Masked {
+        masked: (masked > 0.0).then_some(Masked {
             weight: masked,
             share: 0.5,
             decoder: DecoderConfig {
