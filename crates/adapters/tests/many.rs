@@ -82,13 +82,14 @@ fn an_adapter_that_masks_padding_leaves_the_others_as_they_are() {
         ..options
     };
     // In both orders of the names, with and without a common prefix.
-    for names in [["a", "b", "c", "d"], ["d", "c", "b", "a"]] {
+    for names in [["a", "b", "c", "d", "e"], ["e", "d", "c", "b", "a"]] {
         let mut set = set(backbone(16, BLOCKS));
         let members = [
             ("linear", masked(options())),
             ("linear", options()),
             ("soft-moa", options()),
             ("adapter", late(2)),
+            ("prompt", options()),
         ];
         for (name, (method, options)) in names.into_iter().zip(members) {
             let folder = folder(&ours, method, &options);
