@@ -127,3 +127,32 @@ fn a_folder_of_another_run_is_left_alone() {
         outcome.stderr
     );
 }
+
+#[test]
+fn a_recording_held_out_by_one_data_set_trains_in_none() {
+    let setup = Setup::new();
+    let tones = fs::read_to_string(setup.path("datasets/tones.toml")).unwrap();
+    // The same recordings by voice, held out by pitch and take.
+    let voices = tones
+        .replace("name = \"tones\"", "name = \"voices\"")
+        .replace("group = \"pitch\"", "group = \"voice\"")
+        .replace("\"low\"", "\"a\"")
+        .replace("\"high\"", "\"b\"")
+        .replace("test_group = \"voice\"", "test_group = \"pitch\"");
+    setup.write("datasets/voices.toml", &voices);
+    let place = setup.path("cache/data/tones");
+    setup.write("cache/data/voices.path", place.to_str().unwrap());
+    let both = CONFIG.replace(
+        "[{ name = \"tones\" }]",
+        "[{ name = \"tones\" }, { name = \"voices\" }]",
+    );
+    let made = pretrain(&setup, &both, "made", &[]).succeeded();
+    let made: Value = serde_json::from_str(made.stdout.trim()).unwrap();
+    let count = |source: usize, part: &str| made["sources"][source][part].as_u64().unwrap();
+    let [a, b] = [0, 1].map(|source| count(source, "validation"));
+    // 32 recordings: none that either holds out trains, in both sets alike.
+    assert_eq!(count(0, "train"), count(1, "train"));
+    let common = 32 - count(0, "train");
+    assert!(common >= a.max(b) && common <= a + b, "{made}");
+    assert!(made["validation"]["accuracy voices"].is_number());
+}

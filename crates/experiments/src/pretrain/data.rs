@@ -1,5 +1,6 @@
 //! The clips of several data sets as one list.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +12,7 @@ use super::config::PretrainTask;
 use super::heads::LabelSet;
 use crate::bench;
 use crate::clips::Clips;
-use crate::data::{Dataset, FeatureOptions, Split};
+use crate::data::{Dataset, FeatureOptions, Hash, Split};
 
 /// What is known of one of the data sets: for the model card.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,7 +46,17 @@ pub struct Mixture {
     pub sources: Vec<Source>,
 }
 
+/// A data set and its fold.
+struct Opened {
+    name: String,
+    dataset: Dataset,
+    split: Split,
+}
+
 /// Opens the data sets and computes features, or takes them from the cache.
+///
+/// A recording that one data set holds out trains in none, though another set
+/// has it too, with other labels.
 ///
 /// # Errors
 /// A data set that is not there or broken, or unusable sounds.
@@ -58,46 +69,31 @@ pub fn open(
 ) -> Result<Mixture> {
     let front_end = crate::front_end::pipeline(max_length);
     let extractor = Extractor::new(front_end.clone())?;
+    let opened: Vec<Opened> = tasks
+        .iter()
+        .map(|task| open_one(task, datasets, cache))
+        .collect::<Result<_>>()?;
+    let held = held_out(&opened)?;
     let mut split = Split::default();
     let (mut parts, mut sets, mut sources) = (Vec::new(), Vec::new(), Vec::new());
     let (mut first, mut classes) = (0, 0);
-    for task in tasks {
-        let dataset = dataset(&task.name, datasets, cache)?;
-        let own = fold(&dataset, task)?;
-        let folder = cache.join("features");
-        let options = FeatureOptions {
-            cache: Some(&folder),
-            ..FeatureOptions::default()
-        };
-        let told = |done, total| progress(&task.name, done, total);
-        let (features, _) = dataset.features(&extractor, options, &told)?;
-        let labels = dataset.clips.iter();
-        let labels = labels.map(|clip| (classes + clip.label) as i64).collect();
-        let clips = Clips::from_features(features, labels, device)
-            .context("the features do not belong to the clips; remove them from the cache")?;
-        let train = own.train.iter().chain(&own.test).copied();
-        let mut train: Vec<usize> = train.map(|index| first + index).collect();
-        train.sort_unstable();
-        let held: Vec<usize> = own.validation.iter().map(|index| first + index).collect();
-        sources.push(Source {
-            name: task.name.clone(),
-            title: dataset.manifest.title.clone(),
-            licence: dataset.manifest.licence.clone(),
-            classes: dataset.classes(),
-            train: train.len(),
-            validation: held.len(),
-            fingerprint: dataset.fingerprint()?,
-        });
-        split.train.extend(train);
-        split.validation.extend(held);
-        let names = dataset.manifest.class_names();
+    for one in &opened {
+        let train = training_part(one, &held)?;
+        let validation = &one.split.validation;
+        sources.push(source(one, train.len())?);
+        split.train.extend(train.iter().map(|index| first + index));
+        split
+            .validation
+            .extend(validation.iter().map(|index| first + index));
+        let names = one.dataset.manifest.class_names();
         sets.push(LabelSet {
-            name: task.name.clone(),
+            name: one.name.clone(),
             classes: names.iter().map(|&name| name.to_owned()).collect(),
             start: classes,
         });
+        let clips = features(one, &extractor, classes, cache, device, progress)?;
         first += clips.len();
-        classes += dataset.classes();
+        classes += one.dataset.classes();
         parts.push(clips);
     }
     let clips = Clips::joined(parts).context("the data sets have features of different sizes")?;
@@ -110,6 +106,72 @@ pub fn open(
         sets,
         sources,
     })
+}
+
+fn open_one(task: &PretrainTask, datasets: &Path, cache: &Path) -> Result<Opened> {
+    let dataset = dataset(&task.name, datasets, cache)?;
+    let split = fold(&dataset, task)?;
+    Ok(Opened {
+        name: task.name.clone(),
+        dataset,
+        split,
+    })
+}
+
+/// The sounds that any of the data sets holds out.
+fn held_out(opened: &[Opened]) -> Result<HashSet<Hash>> {
+    let mut held = HashSet::new();
+    for one in opened {
+        let hashes = one.dataset.hashes()?;
+        held.extend(one.split.validation.iter().map(|&index| hashes[index]));
+    }
+    Ok(held)
+}
+
+/// What of a data set trains: training and test part without what is held out.
+fn training_part(one: &Opened, held: &HashSet<Hash>) -> Result<Vec<usize>> {
+    let hashes = one.dataset.hashes()?;
+    let all = one.split.train.iter().chain(&one.split.test).copied();
+    let mut train: Vec<usize> = all
+        .filter(|&index| !held.contains(&hashes[index]))
+        .collect();
+    train.sort_unstable();
+    Ok(train)
+}
+
+fn source(one: &Opened, train: usize) -> Result<Source> {
+    let manifest = &one.dataset.manifest;
+    Ok(Source {
+        name: one.name.clone(),
+        title: manifest.title.clone(),
+        licence: manifest.licence.clone(),
+        classes: one.dataset.classes(),
+        train,
+        validation: one.split.validation.len(),
+        fingerprint: one.dataset.fingerprint()?,
+    })
+}
+
+/// The clips of a data set, with classes counted from `first`.
+fn features(
+    one: &Opened,
+    extractor: &Extractor,
+    first: usize,
+    cache: &Path,
+    device: Device,
+    progress: &(dyn Fn(&str, usize, usize) + Sync),
+) -> Result<Clips> {
+    let folder = cache.join("features");
+    let options = FeatureOptions {
+        cache: Some(&folder),
+        ..FeatureOptions::default()
+    };
+    let told = |done, total| progress(&one.name, done, total);
+    let (features, _) = one.dataset.features(extractor, options, &told)?;
+    let labels = one.dataset.clips.iter();
+    let labels = labels.map(|clip| (first + clip.label) as i64).collect();
+    Clips::from_features(features, labels, device)
+        .context("the features do not belong to the clips; remove them from the cache")
 }
 
 fn dataset(name: &str, datasets: &Path, cache: &Path) -> Result<Dataset> {
