@@ -86,7 +86,7 @@ impl Live {
         let accuracy = self.now().accuracy.map_or(String::new(), |accuracy| {
             format!(" accuracy {:.1} %", 100.0 * accuracy)
         });
-        // After the last step of an epoch nothing moves until it is validated.
+        // Until the first batch of the validation is done.
         let phase = match clips % self.clips.max(1) {
             0 => " validating",
             _ => "",
@@ -188,6 +188,10 @@ impl Watcher for Live {
                 for skipped in skipped.iter() {
                     self.note(skipped);
                 }
+            }
+            Event::Validation { done, total } => {
+                let message = format!("validating, {done} of {total} clips");
+                self.now().bar.set_message(message);
             }
             Event::Frozen { done, total } => {
                 self.show("frozen part", *done, *total, String::new());

@@ -12,7 +12,7 @@ use experiments::signals;
 use experiments::training::{Control, Event};
 use indicatif::ProgressBar;
 
-use super::output::{self, Output};
+use super::output::{self, Output, say};
 use super::places::CacheArgument;
 
 #[derive(clap::Args)]
@@ -62,7 +62,7 @@ pub fn run(arguments: &Pretrain, output: &Output) -> Result<()> {
             Values::F16 => Stored::F16,
         },
     };
-    eprintln!("run        {}", places.out.display());
+    say(format_args!("run        {}", places.out.display()));
     let shown = Shown {
         epochs: config.training.epochs,
         bar: Mutex::new(None),
@@ -71,10 +71,10 @@ pub fn run(arguments: &Pretrain, output: &Output) -> Result<()> {
     shown.clear();
     let made = made?;
     output.result(&made, || summary(&made))?;
-    eprintln!(
+    say(format_args!(
         "use it with: soft-moa train --backbone {} --data SOUNDS",
         made.backbone.display()
-    );
+    ));
     Ok(())
 }
 
@@ -129,7 +129,7 @@ impl Shown {
 
 impl Watcher for Shown {
     fn note(&self, text: &str) {
-        eprintln!("{text}");
+        say(text);
     }
 
     fn features(&self, data: &str, done: usize, total: usize) {
@@ -158,12 +158,14 @@ impl Watcher for Shown {
                         parts.join(", "),
                         last.clips_per_second
                     );
-                    bar.suspend(|| eprintln!("{line}"));
+                    bar.suspend(|| say(&line));
                 }
             }
             Event::Resumed { epochs, steps, .. } => {
                 let (done, steps) = (epochs.len(), *steps);
-                eprintln!("going on after {done} epochs and {steps} steps");
+                say(format_args!(
+                    "going on after {done} epochs and {steps} steps"
+                ));
             }
             _ => {}
         }

@@ -198,6 +198,18 @@ pub enum DataError {
         /// What is missing and what to change.
         message: String,
     },
+    /// A class that cannot be learnt.
+    #[error("fold {fold}: class {name} has no training clip; {remedy}")]
+    NoTrainingClip {
+        /// Index of the fold, from 0.
+        fold: usize,
+        /// Index of the class.
+        class: usize,
+        /// Its name, where it is known; else the index.
+        name: String,
+        /// What to change.
+        remedy: String,
+    },
     /// Files that are no usable sound.
     #[error("{}", bad_files(*total, files))]
     BadFiles {

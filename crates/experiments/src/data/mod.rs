@@ -155,13 +155,24 @@ impl Dataset {
             None => self.classes(),
             Some(_) => 0,
         };
-        let mut folds = splits(&self.manifest.split, &self.clips, classes)?;
+        let folds = splits(&self.manifest.split, &self.clips, classes);
+        let mut folds = folds.map_err(|error| self.with_class_name(error))?;
         for fold in &mut folds {
             let leaks = &self.manifest.leaks;
             leaks::check(fold, &self.clips, leaks, &protocol.allow_leaks)?;
             protocol.validation.apply(fold);
         }
         Ok(folds)
+    }
+
+    /// An error that knows a class by its number alone.
+    fn with_class_name(&self, mut error: DataError) -> DataError {
+        if let DataError::NoTrainingClip { class, name, .. } = &mut error
+            && let Some(known) = self.manifest.label.classes.get(*class)
+        {
+            name.clone_from(&known.name);
+        }
+        error
     }
 
     /// Which classes each clip belongs to, where clips may have several: 1 where

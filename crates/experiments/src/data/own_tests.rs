@@ -336,3 +336,19 @@ fn reading_ends_when_it_is_told_to_and_leaves_no_cache() {
         .expect("features");
     assert_eq!(usage, crate::data::CacheUse::Built);
 }
+
+#[test]
+fn a_class_without_training_clips_is_told_by_its_name() {
+    let root = tempfile::tempdir().expect("folder");
+    for name in [
+        "train/dog/a.wav",
+        "train/dog/b.wav",
+        "test/dog/c.wav",
+        "test/owl/d.wav",
+    ] {
+        wav(&root.path().join(name), 800);
+    }
+    let data = Dataset::own(root.path(), &OwnOptions::default()).expect("data set");
+    let text = data.splits().expect_err("refused").to_string();
+    assert!(text.contains("class owl has no training clip"), "{text}");
+}

@@ -58,7 +58,12 @@ impl Split {
             let remedy = remedy(spec, clips).unwrap_or_else(|| {
                 "add clips of it from more groups, or change `split`".to_owned()
             });
-            return Err(self.fault(format!("class {class} has no training clip; {remedy}")));
+            return Err(DataError::NoTrainingClip {
+                fold: self.fold,
+                class,
+                name: class.to_string(),
+                remedy,
+            });
         }
         let (train, validation, test) = (
             ("training", &self.train),
