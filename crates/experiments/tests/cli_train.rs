@@ -104,14 +104,23 @@ fn a_file_and_flags_make_the_configuration_that_is_kept() {
     let arguments = [
         "train", "--config", "run.toml", "--epochs", "1", "--out", "r",
     ];
-    user.run(&[&arguments[..], &["--set", "training.clip_norm=2.5"]].concat())
-        .succeeded();
+    let set = [
+        "--set",
+        "training.clip_norm=2.5",
+        "--set",
+        "features=f16",
+        "--set",
+        "keep_checkpoints=1",
+    ];
+    user.run(&[&arguments[..], &set].concat()).succeeded();
     let kept = user.read("r/run.toml");
     for line in [
         "blocks = 1",
         "epochs = 1",
         "batch = 7",
         "clip_norm = 2.5",
+        "features = \"f16\"",
+        "keep_checkpoints = 1",
         "width = 2",
     ] {
         assert!(kept.contains(line), "{line}: {kept}");

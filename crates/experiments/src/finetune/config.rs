@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
 use super::layers::{self, USUAL_METHOD, merge};
-use crate::data::Columns;
 use crate::data::toml_error::{line_of, nearest, unknown_field};
+use crate::data::{Columns, FeatureFormat};
 
 /// A run as written in a TOML file. What is left out is chosen; `run.toml` in
 /// the run folder is the same with everything filled in.
@@ -112,6 +112,14 @@ pub struct RunConfig {
     /// Whether every epoch is written as a TensorBoard event too. Default no.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tensorboard: Option<bool>,
+    /// Number format of the features in the cache: `f32`, or `f16` for half the
+    /// file. Default `f32`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub features: Option<FeatureFormat>,
+    /// How many of the last checkpoints are kept while the run goes on, beside
+    /// the best weights; at least 1. Default 2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_checkpoints: Option<usize>,
     /// Fields of [`TrainingConfig`](crate::training::TrainingConfig) that shall
     /// differ from what is chosen.
     #[serde(skip_serializing_if = "Table::is_empty")]
@@ -216,6 +224,10 @@ impl RunConfig {
         ensure!(
             shares.iter().flatten().sum::<f64>() < 1.0,
             "validation and test take all clips; leave some to train on"
+        );
+        ensure!(
+            self.keep_checkpoints != Some(0),
+            "keep_checkpoints is 0; keep at least 1, or a run could not go on"
         );
         Ok(())
     }

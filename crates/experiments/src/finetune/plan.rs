@@ -186,6 +186,8 @@ impl Plan {
             separator: config.separator.clone(),
             allow_leaks: config.allow_leaks.clone(),
             tensorboard: config.tensorboard,
+            features: config.features,
+            keep_checkpoints: config.keep_checkpoints,
             method: Some(Value::try_from(&method)?),
             compat: Some(compat),
             backbone: Some(named(&name)),

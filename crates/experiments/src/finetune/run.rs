@@ -123,7 +123,7 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
             mask_padding: plan.config.mask_padding.unwrap_or_default(),
         },
     )?;
-    let store = folder.checkpoints(2)?;
+    let store = folder.checkpoints(plan.config.keep_checkpoints.unwrap_or(2))?;
     let runtime = Runtime {
         checkpoints: Some(CheckpointPlan {
             store: &store,
@@ -235,6 +235,7 @@ fn comparable(config: &RunConfig) -> RunConfig {
         manifest: None,
         backbone: None,
         tensorboard: None,
+        keep_checkpoints: None,
         ..config.clone()
     }
 }
@@ -267,8 +268,8 @@ fn features(plan: &Plan, cache: &Path, watcher: &dyn Watcher) -> Result<Clips> {
     let stops = || watcher.stops();
     let options = FeatureOptions {
         cache: Some(&folder),
+        format: plan.config.features.unwrap_or_default(),
         stop: Stop::new(&stops),
-        ..FeatureOptions::default()
     };
     let (features, usage) = plan.dataset.features(&extractor, options, &progress)?;
     if let Some(note) = usage.note() {
