@@ -5,7 +5,7 @@ use crate::check::named;
 use crate::gated::GatedDispatcher;
 use crate::logits::{check_logits, router_logits};
 use crate::losses::z;
-use crate::mask::{TokenMask, masked};
+use crate::mask::{TokenMask, masked, mean_over_tokens};
 use crate::metrics::{shares, sum_per_clip};
 use crate::sparse::{Group, rounded_up};
 use crate::{AuxiliaryLosses, Result, RouteOptions, Router, RouterMetrics, Routing, RoutingError};
@@ -128,7 +128,7 @@ impl Router for ExpertChoiceRouter {
         });
         let metrics = want
             .metrics
-            .then(|| RouterMetrics::of_active(&gates, &gates));
+            .then(|| RouterMetrics::of_active(&gates, &gates, mask.as_ref()));
         let shares = want.metrics.then(|| shares(&gates));
         Ok(Routing {
             dispatcher: Box::new(GatedDispatcher { gates, output }),
@@ -142,16 +142,16 @@ impl Router for ExpertChoiceRouter {
 
 impl RouterMetrics {
     /// Measures of routing that leaves some gates [B, L, N] at 0; `shares`
-    /// [B, L, N] is what counts as use.
-    pub(crate) fn of_active(gates: &Tensor, shares: &Tensor) -> Self {
+    /// [B, L, N] is what counts as use. Rates are those of the tokens that take
+    /// part.
+    pub(crate) fn of_active(gates: &Tensor, shares: &Tensor, mask: Option<&TokenMask>) -> Self {
         let per_token = gates
             .detach()
             .gt(0)
             .sum_dim_intlist(-1, false, Kind::Double);
-        let mean = |t: &Tensor| t.mean(Kind::Double).double_value(&[]);
         Self {
-            drop_rate: mean(&per_token.eq(0).to_kind(Kind::Double)),
-            experts_per_token: mean(&per_token),
+            drop_rate: mean_over_tokens(&per_token.eq(0), mask),
+            experts_per_token: mean_over_tokens(&per_token, mask),
             ..Self::from_clips(sum_per_clip(shares))
         }
     }

@@ -51,10 +51,27 @@ impl TokenMask {
         probabilities.masked_fill(&left_out, -1.0)
     }
 
+    /// 1 for the tokens that take part [B, L], f64.
+    pub fn counted(&self) -> Tensor {
+        self.takes_part.to_kind(Kind::Double)
+    }
+
     /// Whether each of K choices may be made: [B, L, K], bool.
     pub fn of_choices(&self, k: i64) -> Tensor {
         self.takes_part.unsqueeze(-1).expand([-1, -1, k], false)
     }
+}
+
+/// The mean over the tokens that take part of a number for each of them [B, L];
+/// 0 where none does.
+pub(crate) fn mean_over_tokens(values: &Tensor, mask: Option<&TokenMask>) -> f64 {
+    let values = values.detach().to_kind(Kind::Double);
+    let Some(mask) = mask else {
+        return values.mean(Kind::Double).double_value(&[]);
+    };
+    let counted = mask.counted();
+    let sum = |t: Tensor| t.sum(Kind::Double).double_value(&[]);
+    sum(values * &counted) / sum(counted).max(1.0)
 }
 
 /// The gates of the tokens that take part.

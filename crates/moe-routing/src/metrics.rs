@@ -16,7 +16,7 @@ pub struct RouterMetrics {
     /// for example by one class; give it to [`from_usage`](Self::from_usage).
     pub usage_per_clip: Vec<Vec<f64>>,
     /// Entropy of `usage` divided by ln N: 1 is even use, 0 a single expert.
-    /// Defined as 1 for N = 1.
+    /// Defined as 1 for N = 1, and as 0 where no expert was used.
     pub entropy: f64,
     /// Largest share divided by the mean share: 1 is even use, N a single expert.
     pub max_over_mean: f64,
@@ -25,10 +25,12 @@ pub struct RouterMetrics {
     pub variation: f64,
     /// Token choice: share of assignments dropped for lack of capacity. Expert
     /// choice and ReLU: share of tokens that no expert saw. 0 for soft and dense.
+    /// Tokens that a mask leaves out do not count.
     pub drop_rate: f64,
     /// Extremes of the mixing weights; soft routing only.
     pub extremes: Option<WeightExtremes>,
-    /// Mean number of experts that a token uses, N for soft and dense.
+    /// Mean number of experts that a token uses, N for soft and dense. Tokens
+    /// that a mask leaves out do not count.
     pub experts_per_token: f64,
 }
 
@@ -66,6 +68,7 @@ impl RouterMetrics {
 
     /// The measures that follow from the shares alone. `usage` need not sum to
     /// one, so averages over several batches or one class can be given too.
+    /// Where no expert was used at all they are all 0.
     pub fn from_usage(usage: Vec<f64>) -> Self {
         let n = usage.len().max(1) as f64;
         let sum: f64 = usage.iter().sum();
@@ -78,10 +81,12 @@ impl RouterMetrics {
             .sum();
         let variance = usage.iter().map(|u| (u - mean).powi(2)).sum::<f64>() / n;
         let largest = usage.iter().copied().fold(0.0, f64::max);
+        let entropy = if n > 1.0 { entropy / n.ln() } else { 1.0 };
+        let figure = |value: f64| if sum > 0.0 { value } else { 0.0 };
         Self {
-            entropy: if n > 1.0 { entropy / n.ln() } else { 1.0 },
-            max_over_mean: largest / mean,
-            variation: variance.sqrt() / mean,
+            entropy: figure(entropy),
+            max_over_mean: figure(largest / mean),
+            variation: figure(variance.sqrt() / mean),
             experts_per_token: n,
             usage_per_clip: Vec::new(),
             usage,

@@ -165,7 +165,7 @@ impl Router for ReluRouter {
         let gates = masked(gates, mask.as_ref());
         let metrics = want.metrics.then(|| {
             let active = gates.detach().gt(0).to_kind(gates.kind());
-            RouterMetrics::of_active(&gates, &active)
+            RouterMetrics::of_active(&gates, &active, mask.as_ref())
         });
         let shares = want.metrics.then(|| shares(&gates));
         Ok(Routing {

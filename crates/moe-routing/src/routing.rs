@@ -20,8 +20,10 @@ pub struct RouteOptions<'a> {
     pub train: Option<Train<'a>>,
     /// Tokens that take part [B, L], any number but 0 for yes. The others
     /// (padded frames, for example) fill no slot, take no expert's place, get
-    /// no output and count in no expert's share; rates, extremes and losses
-    /// count them. All tokens when left out.
+    /// no output and count in no expert's share and in no rate. Capacities are
+    /// computed from all tokens, those left out included; extremes and losses
+    /// count them, and experts with a convolution see them as neighbours. All
+    /// tokens when left out.
     pub mask: Option<&'a Tensor>,
 }
 

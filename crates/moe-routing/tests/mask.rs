@@ -158,3 +158,38 @@ fn a_mask_of_another_shape_is_an_error_with_both_shapes() {
         assert!(error.to_string().contains("[2, 4]"), "{error}");
     }
 }
+
+/// With room for all tokens, and where they fight for it.
+#[test]
+fn rates_count_the_tokens_that_take_part() {
+    let x = noise(&[2, 8, D], 5.0);
+    let mask = first(2, 8, 5);
+    let rates = |router: &dyn Router, mask: Option<&Tensor>, x: &Tensor| {
+        let want = RouteOptions {
+            metrics: true,
+            mask,
+            ..RouteOptions::default()
+        };
+        let metrics = router.route(x, want).expect("fitting").metrics;
+        let metrics = metrics.expect("asked for");
+        (metrics.drop_rate, metrics.experts_per_token)
+    };
+    for (router, short) in routers(3).iter().zip(routers(3)) {
+        let (dropped, experts) = rates(router.as_ref(), Some(&mask), &x);
+        let alone = rates(short.as_ref(), None, &x.narrow(1, 0, 5));
+        assert!((dropped - alone.0).abs() < 1e-12, "{dropped} {alone:?}");
+        assert!((experts - alone.1).abs() < 1e-12, "{experts} {alone:?}");
+    }
+    // One expert with room for 8 of the 16 tokens, of which 10 take part.
+    let config = SparseConfig {
+        capacity_factor: Some(0.5),
+        ..SparseConfig::default()
+    };
+    let (dropped, experts) = rates(&sparse(1, D, config, F64), Some(&mask), &x);
+    assert!((dropped - 0.2).abs() < 1e-12, "{dropped}");
+    assert!((experts - 0.8).abs() < 1e-12, "{experts}");
+    // Where no token takes part nothing is dropped.
+    let none = first(2, 8, 0);
+    let found = rates(&sparse(2, D, config, F64), Some(&none), &x);
+    assert_eq!(found, (0.0, 1.0));
+}

@@ -3,12 +3,12 @@
 mod common;
 
 use common::{
-    F32, F64, asked, assert_close, bank, dense, expert, indices, noise, scalar, sparse, stacked,
-    values,
+    F32, F64, asked, assert_close, bank, dense, expert, expert_choice, indices, noise, relu,
+    scalar, sparse, stacked, values,
 };
 use moe_routing::{
-    Gate, MoaLayer, Priority, RouteOptions, Router, RouterNorm, SoftRouter, SparseConfig,
-    SparseRouter,
+    Gate, Group, MoaLayer, Priority, RouteOptions, Router, RouterMetrics, RouterNorm, SoftRouter,
+    SparseConfig, SparseRouter,
 };
 use proptest::prelude::*;
 use tch::{Kind, Tensor};
@@ -108,6 +108,9 @@ proptest! {
         let single = expert(&bank(1, d, 3, F64), 0, &x);
         assert_close(&forward(dense(1, d, F64), 1, &x), &single, 1e-12);
         assert_close(&forward(sparse(1, d, SparseConfig::default(), F64), 1, &x), &single, 1e-12);
+        for group in [Group::Sample, Group::Batch] {
+            assert_close(&forward(expert_choice(1, d, 1.0, group), 1, &x), &single, 1e-12);
+        }
     }
 
     #[test]
@@ -184,19 +187,58 @@ proptest! {
     }
 
     #[test]
-    fn permuting_tokens_permutes_outputs(l in 2i64..9, n in 1i64..6, p in 1i64..3, k in 1i64..6, shift in 1i64..8) {
+    fn permuting_tokens_permutes_outputs(
+        order in (2usize..9).prop_flat_map(|l| Just((0..l as i64).collect::<Vec<i64>>()).prop_shuffle()),
+        n in 1i64..6, p in 1i64..3, k in 1i64..6, factor in 0.2f64..2.0, sample: bool,
+    ) {
         let d = 6;
-        let x = noise(&[2, l, d], 7.0);
-        let moved = |t: &Tensor| t.roll(shift, 1);
+        // No two tokens are alike, so that no expert has to choose between equals.
+        let x = noise(&[2, order.len() as i64, d], 7.0);
+        let order = Tensor::from_slice(&order);
+        let moved = |t: &Tensor| t.index_select(1, &order);
+        let holds = |y: &dyn Fn(&Tensor) -> Tensor| assert_close(&y(&moved(&x)), &moved(&y(&x)), 1e-12);
         for norm in NORMS {
-            let y = |x: &Tensor| forward(soft(d, n, p, norm), n, x);
-            assert_close(&y(&moved(&x)), &moved(&y(&x)), 1e-12);
+            holds(&|x| forward(soft(d, n, p, norm), n, x));
         }
-        let y = |x: &Tensor| forward(dense(n, d, F64), n, x);
-        assert_close(&y(&moved(&x)), &moved(&y(&x)), 1e-12);
+        holds(&|x| forward(dense(n, d, F64), n, x));
         let config = SparseConfig { k: k.min(n), ..SparseConfig::default() };
-        let y = |x: &Tensor| forward(sparse(n, d, config, F64), n, x);
-        assert_close(&y(&moved(&x)), &moved(&y(&x)), 1e-12);
+        holds(&|x| forward(sparse(n, d, config, F64), n, x));
+        holds(&|x| forward(relu(n, d, 0.5 * n as f64), n, x));
+        // A single expert finds all tokens equal, and has to choose by position.
+        prop_assume!(n > 1);
+        let group = if sample { Group::Sample } else { Group::Batch };
+        holds(&|x| forward(expert_choice(n, d, factor, group), n, x));
+        // With a capacity only where the score decides who comes first.
+        let scored = SparseConfig { priority: Priority::Score, capacity_factor: Some(factor), ..config };
+        holds(&|x| forward(sparse(n, d, scored, F64), n, x));
+    }
+
+    #[test]
+    fn balanced_and_uniform_routing_have_loss_exactly_one(
+        n in 1i64..9, rounds in 1i64..5, b in 1i64..4, d in 1i64..5, single: bool, sample: bool,
+    ) {
+        let kind = if single { F32 } else { F64 };
+        let eps = if single { f64::from(f32::EPSILON) } else { f64::EPSILON };
+        let group = if sample { Group::Sample } else { Group::Batch };
+        let config = SparseConfig { group, ..SparseConfig::default() };
+        let loss = |weight: Tensor, config: SparseConfig, x: &Tensor| {
+            let bias = Tensor::zeros([n], (kind, tch::Device::Cpu));
+            let router = SparseRouter { weight, bias, config };
+            let losses = router.route(x, ALL).expect("fitting shapes").losses;
+            asked(&losses.expect("asked for").load_balance)
+        };
+        // Tokens that are unit vectors in turn: every expert is chosen as often.
+        let eye = Tensor::eye(n, (kind, tch::Device::Cpu));
+        let turns = eye.repeat([b, rounds, 1]);
+        let balanced = loss(eye.shallow_clone(), config, &turns);
+        prop_assert!((balanced - 1.0).abs() <= 8.0 * eps, "balanced: {balanced}");
+        // A router that cannot tell the experts apart, whomever the ties choose.
+        let x = noise(&[b, rounds, d], 12.0).to_kind(kind);
+        for k in 1..=n {
+            let zero = Tensor::zeros([n, d], (kind, tch::Device::Cpu));
+            let uniform = loss(zero, SparseConfig { k, ..config }, &x);
+            prop_assert!((uniform - 1.0).abs() <= 8.0 * eps, "uniform, k = {k}: {uniform}");
+        }
     }
 
     #[test]
@@ -257,6 +299,15 @@ fn balanced_routing_has_loss_exactly_one() {
         assert_eq!(metrics.usage, [0.25; 4]);
         assert_eq!((metrics.max_over_mean, metrics.variation), (1.0, 0.0));
         assert!((metrics.entropy - 1.0).abs() < 1e-15);
+    }
+}
+
+#[test]
+fn experts_that_nobody_used_give_zeros_and_no_quotients_of_zero() {
+    for n in [1, 4] {
+        let metrics = RouterMetrics::from_usage(vec![0.0; n]);
+        let figures = [metrics.entropy, metrics.max_over_mean, metrics.variation];
+        assert_eq!(figures, [0.0; 3]);
     }
 }
 

@@ -4,7 +4,8 @@
 mod common;
 
 use common::{
-    F32, F64, TRAIN, asked, assert_close, bank, dense, indices, noise, relu, scalar, sparse, values,
+    F32, F64, TRAIN, asked, assert_close, bank, dense, expert_choice, indices, noise, relu, scalar,
+    sparse, values,
 };
 use moe_routing::{
     DenseRouter, ExpertChoiceConfig, ExpertChoiceRouter, Exploration, Group, LossWeights, MoaLayer,
@@ -24,18 +25,6 @@ const TRAINING: RouteOptions = RouteOptions {
     train: Some(TRAIN),
     ..ALL
 };
-fn expert_choice(n: i64, d: i64, capacity_factor: f64, group: Group) -> ExpertChoiceRouter {
-    let DenseRouter { weight, bias } = dense(n, d, F64);
-    let config = ExpertChoiceConfig {
-        capacity_factor,
-        group,
-    };
-    ExpertChoiceRouter {
-        weight,
-        bias,
-        config,
-    }
-}
 
 fn explore(exploration: Exploration, k: i64) -> SparseConfig {
     SparseConfig {

@@ -27,7 +27,10 @@ proptest! {
     fn the_product_and_its_gradient_are_those_of_the_plain_matrix(
         batch in 1i64..4, tokens in 1i64..40, input in 1i64..70, output in 1i64..70, seed in 0i64..1000,
     ) {
-        prop_assume!(supported());
+        if !supported() {
+            // Not `prop_assume`: a test that rejects every case fails.
+            return Ok(());
+        }
         let (weight, bias) = (values(seed, &[output, input]), values(seed + 1, &[output]));
         let linear = PackedLinear::pack(&weight, Some(&bias), batch * tokens).unwrap();
         let x = bf16(&values(seed + 2, &[batch, tokens, input])).set_requires_grad(true);

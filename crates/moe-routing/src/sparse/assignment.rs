@@ -1,7 +1,7 @@
 //! The choices of the tokens and their places in the experts' queues.
 
 use super::{Group, Priority, SparseConfig};
-use crate::mask::{TokenMask, masked};
+use crate::mask::{TokenMask, masked, mean_over_tokens};
 use tch::{Kind, Tensor};
 
 /// Which experts the tokens of a batch chose.
@@ -81,13 +81,12 @@ impl Assignment {
         self.zeros().scatter(-1, &self.experts, &self.gates)
     }
 
-    /// Share of all assignments that found no room.
-    pub(super) fn drop_rate(&self) -> f64 {
-        1.0 - self
-            .kept
-            .to_kind(Kind::Double)
-            .mean(None::<Kind>)
-            .double_value(&[])
+    /// Share of the assignments that found no room, of those of the tokens that
+    /// take part.
+    pub(super) fn drop_rate(&self, mask: Option<&TokenMask>) -> f64 {
+        let dropped = self.kept.logical_not().to_kind(Kind::Double);
+        let per_token = dropped.mean_dim(-1, false, None::<Kind>);
+        mean_over_tokens(&per_token, mask)
     }
 
     fn zeros(&self) -> Tensor {

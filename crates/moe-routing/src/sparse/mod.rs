@@ -141,10 +141,16 @@ impl Router for SparseRouter {
         let mask = TokenMask::of(&want, named("the logits", logits))?;
         let assignment = Assignment::new(&scores.probabilities, &self.config, mask.as_ref());
         let losses = want.losses.then(|| self.losses(&scores, &assignment));
-        let metrics = want.metrics.then(|| RouterMetrics {
-            drop_rate: assignment.drop_rate(),
-            experts_per_token: self.config.k as f64 * (1.0 - assignment.drop_rate()),
-            ..RouterMetrics::from_clips(sum_per_clip(&masked(assignment.chosen(), mask.as_ref())))
+        let metrics = want.metrics.then(|| {
+            let drop_rate = assignment.drop_rate(mask.as_ref());
+            RouterMetrics {
+                drop_rate,
+                experts_per_token: self.config.k as f64 * (1.0 - drop_rate),
+                ..RouterMetrics::from_clips(sum_per_clip(&masked(
+                    assignment.chosen(),
+                    mask.as_ref(),
+                )))
+            }
         });
         let dispatcher = SparseDispatcher::new(assignment, output);
         let shares = want.metrics.then(|| shares(&dispatcher.gates));

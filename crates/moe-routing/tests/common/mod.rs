@@ -6,8 +6,8 @@
 pub mod experts;
 
 use moe_routing::{
-    DenseRouter, Draws, ExpertBank, Inner, ReluConfig, ReluRouter, SparseConfig, SparseRouter,
-    Train,
+    DenseRouter, Draws, ExpertBank, ExpertChoiceConfig, ExpertChoiceRouter, Group, Inner,
+    ReluConfig, ReluRouter, SparseConfig, SparseRouter, Train,
 };
 use tch::{Kind, Tensor};
 
@@ -97,6 +97,19 @@ pub fn dense(n: i64, d: i64, kind: Kind) -> DenseRouter {
 pub fn sparse(n: i64, d: i64, config: SparseConfig, kind: Kind) -> SparseRouter {
     let DenseRouter { weight, bias } = dense(n, d, kind);
     SparseRouter {
+        weight,
+        bias,
+        config,
+    }
+}
+
+pub fn expert_choice(n: i64, d: i64, capacity_factor: f64, group: Group) -> ExpertChoiceRouter {
+    let DenseRouter { weight, bias } = dense(n, d, F64);
+    let config = ExpertChoiceConfig {
+        capacity_factor,
+        group,
+    };
+    ExpertChoiceRouter {
         weight,
         bias,
         config,
