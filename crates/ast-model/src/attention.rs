@@ -5,6 +5,7 @@ use tch::{Kind, Tensor};
 
 use crate::AstError;
 use crate::extension::{Context, Extension, HookError, Projection};
+use crate::hook_shapes;
 use crate::linear::Linear;
 
 /// The attention sub-layer of one block.
@@ -34,22 +35,24 @@ impl Attention {
         context: &Context,
         extension: &dyn Extension,
     ) -> Result<Tensor, HookError> {
+        // An extension chooses the input; the rest counts on three axes.
+        n1.size3()?;
         let [query, key, value] = of_one_kind(self.projections(n1, context, extension)?);
-        let (key, value) = with_prefix(key, value, context, extension);
+        let (key, value) = with_prefix(key, value, context, extension)?;
         let attended = Tensor::f_scaled_dot_product_attention(
-            &self.split_heads(&query),
-            &self.split_heads(&key),
-            &self.split_heads(&value),
+            &self.split_heads(&query)?,
+            &self.split_heads(&key)?,
+            &self.split_heads(&value)?,
             None::<&Tensor>,
             0.0,
             false,
             None,
             false,
         )?;
-        let merged = attended.transpose(1, 2).reshape(n1.size());
+        let merged = attended.f_transpose(1, 2)?.f_reshape(n1.size())?;
         let output = self.output.forward(&merged)?;
         if extension.changes(Projection::Output) {
-            return extension.project(context, Projection::Output, &merged, output);
+            return hook_shapes::projected(extension, context, Projection::Output, &merged, output);
         }
         Ok(output)
     }
@@ -72,17 +75,19 @@ impl Attention {
         let kinds = [Projection::Query, Projection::Key, Projection::Value];
         for (part, projection) in parts.iter_mut().zip(kinds) {
             if extension.changes(projection) {
-                *part = extension.project(context, projection, n1, part.shallow_clone())?;
+                let plain = part.shallow_clone();
+                *part = hook_shapes::projected(extension, context, projection, n1, plain)?;
             }
         }
         Ok(parts)
     }
 
-    /// [B, L, D] → [B, heads, L, D / heads], without a copy.
-    fn split_heads(&self, x: &Tensor) -> Tensor {
+    /// [B, L, D] → [B, heads, L, D / heads], without a copy unless an extension
+    /// gives a tensor whose rows are not contiguous.
+    fn split_heads(&self, x: &Tensor) -> Result<Tensor, HookError> {
         let size = x.size();
-        x.view([size[0], size[1], self.heads, size[2] / self.heads])
-            .transpose(1, 2)
+        let heads = [size[0], size[1], self.heads, size[2] / self.heads];
+        Ok(x.f_reshape(heads)?.f_transpose(1, 2)?)
     }
 }
 
@@ -102,22 +107,25 @@ fn with_prefix(
     value: Tensor,
     context: &Context,
     extension: &dyn Extension,
-) -> (Tensor, Tensor) {
-    let Some((keys, values)) = extension.key_value_tokens(context) else {
-        return (key, value);
+) -> Result<(Tensor, Tensor), HookError> {
+    let Some(further) = extension.key_value_tokens(context) else {
+        return Ok((key, value));
     };
-    (
-        insert_after_first(&key, &keys),
-        insert_after_first(&value, &values),
-    )
+    let width = key.size().last().copied().unwrap_or(0);
+    let (keys, values) = hook_shapes::keys_and_values(further, width)?;
+    Ok((
+        insert_after_first(&key, &keys)?,
+        insert_after_first(&value, &values)?,
+    ))
 }
 
-fn insert_after_first(x: &Tensor, extra: &Tensor) -> Tensor {
-    let [batch, tokens, _] = x.size()[..] else {
-        return x.shallow_clone();
-    };
-    let extra = extra.to_kind(x.kind()).expand([batch, -1, -1], false);
-    Tensor::cat(&[x.narrow(1, 0, 1), extra, x.narrow(1, 1, tokens - 1)], 1)
+fn insert_after_first(x: &Tensor, extra: &Tensor) -> Result<Tensor, HookError> {
+    let size = x.size();
+    let (batch, tokens) = (size[0], size[1]);
+    let extra = extra.f_to_kind(x.kind())?;
+    let extra = extra.f_expand([batch, -1, -1], false)?;
+    let rest = x.f_narrow(1, 1, tokens - 1)?;
+    Ok(Tensor::f_cat(&[x.f_narrow(1, 0, 1)?, extra, rest], 1)?)
 }
 
 impl Qkv {

@@ -189,7 +189,7 @@ impl Checkpoint {
         config.validate()?;
         let (from, to) = (self.config.grid(), config.grid());
         let mut adapted = self.select(config);
-        let table = positions.adapt(self.get(names::POSITIONS), from, to);
+        let table = positions.adapt(self.get(names::POSITIONS), from, to)?;
         adapted.tensors.insert(names::POSITIONS.to_owned(), table);
         if let Some(preprocessor) = &mut adapted.preprocessor {
             preprocessor.max_length = max_length;
@@ -224,7 +224,7 @@ impl Checkpoint {
     /// digits: changes when anything does that the output depends on.
     pub fn fingerprint(&self) -> String {
         let mut hash = Sha256::new();
-        hash.update(format!("{:?}", self.config));
+        hash.update(self.config.identity());
         for (name, tensor) in &self.tensors {
             hash.update(name.as_bytes());
             for size in tensor.size() {

@@ -57,6 +57,11 @@ impl Grid {
     }
 }
 
+/// The most tokens L that a model may have: more than strides of one give at
+/// 1024 frames and 128 bins. Whoever asks for more, in a file perhaps, gets an
+/// error and not a table of positions that fills the memory.
+const MOST_TOKENS: i64 = 1 << 17;
+
 /// Class and distillation token: they stand in front of the patches.
 pub const SPECIAL_TOKENS: i64 = 2;
 
@@ -160,6 +165,14 @@ impl AstConfig {
                 "must be at least patch_size (one patch of mel bins) and at most 65536",
             ));
         }
+        if self.tokens() > MOST_TOKENS {
+            return Err(bad(
+                "max_length",
+                self.max_length,
+                "gives more than 131072 tokens, with which no machine computes attention; choose \
+                 a smaller max_length or larger strides",
+            ));
+        }
         if !(self.layer_norm_eps >= 0.0 && self.layer_norm_eps < 1.0) {
             return Err(bad(
                 "layer_norm_eps",
@@ -175,6 +188,33 @@ impl AstConfig {
             ));
         }
         Ok(())
+    }
+
+    /// The text that stands for this shape in a checkpoint's fingerprint, by
+    /// which adapters know their backbone. It must never change for a shape that
+    /// there was before: a new field joins only where it is not what all models
+    /// had until then.
+    pub(crate) fn identity(&self) -> String {
+        let AstConfig {
+            hidden_size,
+            num_hidden_layers,
+            num_attention_heads,
+            intermediate_size,
+            layer_norm_eps,
+            patch_size,
+            frequency_stride,
+            time_stride,
+            max_length,
+            num_mel_bins,
+            qkv_bias,
+        } = self;
+        format!(
+            "AstConfig {{ hidden_size: {hidden_size}, num_hidden_layers: {num_hidden_layers}, \
+             num_attention_heads: {num_attention_heads}, intermediate_size: {intermediate_size}, \
+             layer_norm_eps: {layer_norm_eps:?}, patch_size: {patch_size}, \
+             frequency_stride: {frequency_stride}, time_stride: {time_stride}, \
+             max_length: {max_length}, num_mel_bins: {num_mel_bins}, qkv_bias: {qkv_bias} }}"
+        )
     }
 
     /// The patch grid: (bins − patch) div stride + 1 along each axis
@@ -252,5 +292,29 @@ mod tests {
                 .to_string()
                 .contains("max_length")
         );
+    }
+
+    #[test]
+    fn the_identity_of_a_shape_stays_what_it_was() {
+        let expected = "AstConfig { hidden_size: 768, num_hidden_layers: 12, \
+            num_attention_heads: 12, intermediate_size: 3072, layer_norm_eps: 1e-12, \
+            patch_size: 16, frequency_stride: 10, time_stride: 10, max_length: 1024, \
+            num_mel_bins: 128, qkv_bias: true }";
+        assert_eq!(AstConfig::base().identity(), expected);
+    }
+
+    #[test]
+    fn more_tokens_than_any_model_has_are_refused() {
+        let with = |max_length, stride| AstConfig {
+            max_length,
+            frequency_stride: stride,
+            time_stride: stride,
+            ..AstConfig::base()
+        };
+        with(1024, 1).validate().unwrap();
+        for config in [with(1 << 20, 10), with(1 << 20, 1), with(2048, 1)] {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains("larger strides"), "{error}");
+        }
     }
 }

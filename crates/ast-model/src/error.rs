@@ -86,7 +86,7 @@ pub enum AstError {
     },
     /// A tensor the model needs and the checkpoint lacks.
     #[error(
-        "the checkpoint lacks the tensor {name}; is it an Audio Spectrogram Transformer with {blocks} blocks?"
+        "the checkpoint lacks the tensor {name}; load it with the config.json that belongs to these weights (this one asks for {blocks} blocks), or allow missing tensors, which get fresh values"
     )]
     MissingTensor {
         /// Canonical name, without prefix.
@@ -107,7 +107,9 @@ pub enum AstError {
         found: Vec<i64>,
     },
     /// A tensor type other than f32, f16 or bf16.
-    #[error("tensor {name} has the type {found}; only F32, F16 and BF16 weights can be read")]
+    #[error(
+        "tensor {name} has the type {found}, but weights are F32, F16 or BF16; convert it, in Python with tensor.float(), and save the file again"
+    )]
     TensorType {
         /// Name in the file.
         name: String,
@@ -132,13 +134,31 @@ pub enum AstError {
         /// Shape found.
         found: Vec<i64>,
     },
-    /// An attached module failed.
-    #[error("block {block}: {source}")]
+    /// An attached module failed in a block.
+    #[error("the extension in block {block}: {source}")]
     Extension {
-        /// Index of the block; the number of blocks stands for the embedding.
+        /// Index of the block.
         block: usize,
         /// What the module said.
         source: HookError,
+    },
+    /// An attached module failed in the embedding.
+    #[error("the extension in the embedding: {source}")]
+    EmbeddingExtension {
+        /// What the module said.
+        source: HookError,
+    },
+    /// An attached module returned a tensor that does not fit.
+    #[error(
+        "{hook} returned a tensor of shape {found:?} where {expected} is needed; return that shape"
+    )]
+    HookShape {
+        /// The hook of [`crate::Extension`].
+        hook: &'static str,
+        /// Shape returned.
+        found: Vec<i64>,
+        /// Shape needed, in words.
+        expected: String,
     },
     /// A frozen matrix cannot be packed or multiplied with.
     #[error(transparent)]
@@ -171,6 +191,16 @@ pub enum AstError {
         /// Where the files are looked for.
         folder: PathBuf,
     },
+    /// A large file about which the hub says neither size nor checksum.
+    #[error("the server does not say how large {url} is, and it is larger than {limit} bytes, so that nobody could tell whether it came whole; use another endpoint, or put the file into the folder {folder} by hand", folder = folder.display())]
+    HubUnannounced {
+        /// What was asked for.
+        url: String,
+        /// Most bytes that are taken without an announcement.
+        limit: u64,
+        /// Where the file is looked for.
+        folder: PathBuf,
+    },
     /// The hub refused a request.
     #[error("{url} is refused with status {status}; {advice}")]
     HubRefused {
@@ -198,7 +228,9 @@ pub enum AstError {
         problem: &'static str,
     },
     /// libtorch refused an operation.
-    #[error("libtorch: {0}")]
+    #[error(
+        "libtorch: {0}; where memory ran out, use smaller batches or shorter clips, else please report it with these words"
+    )]
     Torch(#[from] tch::TchError),
 }
 

@@ -104,6 +104,11 @@ impl Step {
         self.pass.get() == Pass::Second
     }
 
+    /// Takes back what [`set_patch_mask`](Self::set_patch_mask) said.
+    pub fn clear_patch_mask(&self) {
+        *self.patch_mask.borrow_mut() = None;
+    }
+
     /// Says which patches of this pass begin within the sound of their clips
     /// (see [`padding::patch_mask`](crate::padding::patch_mask)), for whoever
     /// wants to leave out the others. The backbone itself does not look at it.
@@ -116,15 +121,21 @@ impl Step {
 
     /// The tokens that are no padding, where that was said: 1 for the tokens in
     /// front of the patches, whatever a method has added there, then the mask
-    /// of the patches.
+    /// of the patches. `None` also where there are fewer tokens than patches in
+    /// the mask: some were dropped ([`Patchout`](crate::Patchout)), and the mask
+    /// does not say which.
     ///
     /// # Shapes
     /// `x` [B, L, any] with the patches at its end → [B, L], bool
     pub fn token_mask(&self, x: &Tensor) -> Option<Tensor> {
         let mask = self.patch_mask.borrow();
         let mask = mask.as_ref()?;
-        let (clips, patches) = (mask.size()[0], mask.size()[1]);
-        let in_front = Tensor::ones([clips, x.size()[1] - patches], (mask.kind(), mask.device()));
+        let &[clips, patches] = mask.size().first_chunk()?;
+        let in_front = x.size().get(1)? - patches;
+        if in_front < 0 {
+            return None;
+        }
+        let in_front = Tensor::ones([clips, in_front], (mask.kind(), mask.device()));
         Some(Tensor::cat(&[in_front, mask.shallow_clone()], 1))
     }
 
@@ -230,8 +241,9 @@ pub struct Branch {
 ///
 /// # Errors
 /// A hook that cannot do its work says why; the pass ends with that error
-/// (`AstError::Extension`). A result of another shape than the one stated ends
-/// it too.
+/// (`AstError::Extension`, in the embedding `AstError::EmbeddingExtension`). A
+/// result of another shape than the one stated ends it too, with
+/// `AstError::HookShape` as the source.
 pub trait Extension {
     /// The patches as the patch convolution gives them, before positions and
     /// special tokens join them and before any is dropped.

@@ -40,6 +40,7 @@ mod config;
 mod embeddings;
 mod error;
 mod extension;
+mod hook_shapes;
 #[cfg(feature = "hub")]
 pub mod hub;
 pub mod import;

@@ -149,9 +149,14 @@ pub(crate) struct LayerNorm {
 }
 
 impl LayerNorm {
+    /// D.
+    pub fn width(&self) -> i64 {
+        self.weight.numel() as i64
+    }
+
     /// [.., D] → [.., D], f32.
     pub fn forward(&self, x: &Tensor) -> Tensor {
-        let width = self.weight.size()[0];
+        let width = self.width();
         x.to_kind(Kind::Float).layer_norm(
             [width],
             Some(&self.weight),

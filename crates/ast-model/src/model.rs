@@ -6,6 +6,7 @@ use crate::binder::Binder;
 use crate::block::Block;
 use crate::config::SPECIAL_TOKENS;
 use crate::extension::{Context, Extension, NoExtension, Step};
+use crate::hook_shapes;
 use crate::linear::LayerNorm;
 use crate::{AstConfig, AstError, Checkpoint, Grid, Patchout, Precision};
 
@@ -33,8 +34,9 @@ impl BindOptions<'static> {
     }
 }
 
-/// An AST ready to run. Frozen f32 tensors share memory with the checkpoint;
-/// trained ones are copies of their own with gradients on.
+/// An AST ready to run. Frozen f32 tensors share memory with the checkpoint, but
+/// for query, key and value of each block, which are copied into one matrix
+/// (85 MB in AST-Base); trained ones are copies of their own with gradients on.
 #[derive(Debug)]
 pub struct AstModel {
     pub(crate) config: AstConfig,
@@ -196,10 +198,12 @@ impl AstModel {
             .flatten(2, 3)
             .transpose(1, 2);
         let block = self.depth();
-        let failed = |source| AstError::Extension { block, source };
+        let failed = |source| AstError::EmbeddingExtension { source };
         let mut grid = Some(self.config.grid());
+        let expected = patches.size();
         let patches = extension
             .patches(&Context { block, grid, step }, patches)
+            .and_then(|patches| hook_shapes::same("patches", patches, &expected))
             .map_err(failed)?;
         let [cls, dist] = [0, 1].map(|i: usize| self.special[i].expand([size[0], -1, -1], false));
         debug_assert_eq!(cls.size()[1] + dist.size()[1], SPECIAL_TOKENS);
@@ -211,6 +215,9 @@ impl AstModel {
         }
         let tokens = extension
             .tokens(&Context { block, grid, step }, tokens)
+            .and_then(|tokens| {
+                hook_shapes::sequence("tokens", tokens, [size[0], self.config.hidden_size])
+            })
             .map_err(failed)?;
         Ok((tokens, grid))
     }

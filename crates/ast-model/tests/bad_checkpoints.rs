@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::LazyLock;
 
-use ast_model::{AstConfig, AstError, Checkpoint, LoadReport};
+use ast_model::{AstConfig, AstError, Checkpoint, LoadReport, Positions};
 use proptest::prelude::*;
 
 fn saved(folder: &Path) {
@@ -137,10 +137,39 @@ static LEAST: LazyLock<(Vec<u8>, Vec<u8>, String)> = LazyLock::new(|| {
 
 /// The smallest model with other bytes as its weights.
 fn load_least(weights: &[u8]) -> Result<(Checkpoint, LoadReport), AstError> {
+    load_files(&LEAST.0, weights)
+}
+
+/// A folder with these bytes as `config.json` and weights.
+fn load_files(config: &[u8], weights: &[u8]) -> Result<(Checkpoint, LoadReport), AstError> {
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("config.json"), &LEAST.0).unwrap();
+    fs::write(folder.path().join("config.json"), config).unwrap();
     fs::write(folder.path().join("model.safetensors"), weights).unwrap();
     Checkpoint::load(folder.path())
+}
+
+#[test]
+fn a_configuration_that_is_no_object_is_malformed() {
+    let names = br#"{"hidden_act": []}"#;
+    for text in [&b"[]"[..], b"1", b"\"x\"", b"true", b"null", b"", names] {
+        let error = load_files(text, &LEAST.1).unwrap_err();
+        let shown = String::from_utf8_lossy(text);
+        assert!(
+            matches!(error, AstError::Malformed { .. }),
+            "{shown}: {error}"
+        );
+    }
+}
+
+#[test]
+fn lengths_that_no_memory_holds_are_refused_before_anything_is_made() {
+    let checkpoint = load_least(&LEAST.1).unwrap().0;
+    for positions in [Positions::Crop, Positions::Interpolate, Positions::Zero] {
+        let error = checkpoint
+            .with_grid(1 << 20, [1, 1], positions)
+            .unwrap_err();
+        assert!(error.to_string().contains("smaller max_length"), "{error}");
+    }
 }
 
 proptest! {
@@ -157,6 +186,23 @@ proptest! {
             prop_assert_eq!(&found.fingerprint(), expected);
             prop_assert!(report.unused.is_empty());
         }
+    }
+
+    #[test]
+    fn a_changed_configuration_never_panics(
+        changes in prop::collection::vec((any::<usize>(), any::<u8>()), 1..4),
+        cut in prop::option::of(any::<usize>()),
+    ) {
+        let (config, weights, _) = &*LEAST;
+        let mut config = config.clone();
+        for (at, byte) in changes {
+            let at = at % config.len();
+            config[at] = byte;
+        }
+        if let Some(cut) = cut {
+            config.truncate(cut % config.len());
+        }
+        let _ = load_files(&config, weights);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use ast_model::{
-    AstConfig, AstModel, BindOptions, Checkpoint, Context, Extension, HookError, Pooling,
-    Precision, Projection, Step, init,
+    AstConfig, AstModel, BindOptions, Branch, Checkpoint, Context, Extension, HookError, Pooling,
+    Precision, Projection, Step, SubLayer, init,
 };
 use tch::{Kind, Tensor, no_grad};
 
@@ -175,4 +175,178 @@ fn pooling_the_patches_leaves_the_special_tokens_out() {
     let sum = tokens.sum_dim_intlist(1, false, None::<tch::Kind>);
     let special = tokens.select(1, 0) + tokens.select(1, 1);
     assert!(largest(&pooled, &((sum - special) / 44.0)) < 1e-6);
+}
+
+type Change = fn(Tensor) -> Tensor;
+
+/// One hook, by its name, gives its result in another shape.
+struct Misshapen<'a> {
+    hook: &'a str,
+    change: Change,
+}
+
+impl Misshapen<'_> {
+    fn at(&self, hook: &str, x: Tensor) -> Result<Tensor, HookError> {
+        Ok(match hook == self.hook {
+            true => (self.change)(x),
+            false => x,
+        })
+    }
+}
+
+impl Extension for Misshapen<'_> {
+    fn patches(&self, _context: &Context, patches: Tensor) -> Result<Tensor, HookError> {
+        self.at("patches", patches)
+    }
+
+    fn tokens(&self, _context: &Context, tokens: Tensor) -> Result<Tensor, HookError> {
+        self.at("tokens", tokens)
+    }
+
+    fn before_block(&self, _context: &Context, x: Tensor) -> Result<Tensor, HookError> {
+        self.at("before_block", x)
+    }
+
+    fn around_attention(
+        &self,
+        _context: &Context,
+        n1: &Tensor,
+        attention: &SubLayer,
+    ) -> Result<Branch, HookError> {
+        let n1 = self.at("attention's input", n1.shallow_clone())?;
+        Ok(Branch {
+            output: self.at("around_attention", attention(&n1)?)?,
+            carry: None,
+        })
+    }
+
+    fn around_ffn(
+        &self,
+        _context: &Context,
+        n2: &Tensor,
+        _carry: Option<Tensor>,
+        ffn: &SubLayer,
+    ) -> Result<Tensor, HookError> {
+        self.at("around_ffn", ffn(n2)?)
+    }
+
+    fn changes(&self, projection: Projection) -> bool {
+        self.hook == format!("project {}", projection.module())
+    }
+
+    fn project(
+        &self,
+        _context: &Context,
+        _projection: Projection,
+        _input: &Tensor,
+        output: Tensor,
+    ) -> Result<Tensor, HookError> {
+        Ok((self.change)(output))
+    }
+
+    fn key_value_tokens(&self, _context: &Context) -> Option<(Tensor, Tensor)> {
+        let tokens = init::normal(1, "tokens", &[1, 3, 16], 1.0);
+        let changed = (self.change)(tokens.shallow_clone());
+        (self.hook == "key_value_tokens").then_some((tokens, changed))
+    }
+}
+
+#[test]
+fn a_hook_that_returns_another_shape_ends_the_pass_with_its_name() {
+    let checkpoint = Checkpoint::random(&config(), 1).unwrap();
+    let model = AstModel::bind(&checkpoint, &BindOptions::frozen()).unwrap();
+    // Those that broadcast are as wrong as those that do not.
+    let changes: [(&str, Change); 5] = [
+        ("narrower", |x| x.narrow(-1, 0, 1)),
+        ("flat", |x| x.flatten(0, 1)),
+        ("one clip", |x| x.mean_dim(0, true, None::<Kind>)),
+        ("one token", |x| x.mean_dim(1, true, None::<Kind>)),
+        ("no token", |x| x.narrow(1, 0, 0)),
+    ];
+    // How many tokens there are is for these to choose, and further keys are
+    // those of all clips.
+    let allowed = [
+        ("tokens", "one token"),
+        ("before_block", "one token"),
+        ("key_value_tokens", "one clip"),
+    ];
+    let projections = Projection::ALL.map(|map| format!("project {}", map.module()));
+    let hooks = [
+        "patches",
+        "tokens",
+        "before_block",
+        "around_attention",
+        "around_ffn",
+    ];
+    let hooks = hooks
+        .into_iter()
+        .chain(projections.iter().map(|name| &**name));
+    for hook in hooks.chain(["key_value_tokens"]) {
+        for (shape, change) in changes {
+            let extension = Misshapen { hook, change };
+            let result = no_grad(|| model.forward(&features(), &extension, &Step::evaluation()));
+            if allowed.contains(&(hook, shape)) {
+                let _ = result.unwrap();
+                continue;
+            }
+            let text = result.expect_err(hook).to_string();
+            let name = hook.split(' ').next().unwrap();
+            assert!(text.contains(&format!("{name} returned")), "{hook}: {text}");
+            let place = match hook {
+                "patches" | "tokens" => "in the embedding",
+                _ => "in block 0",
+            };
+            assert!(text.contains(place), "{hook}: {text}");
+        }
+    }
+    for (shape, change) in changes {
+        let extension = Misshapen {
+            hook: "attention's input",
+            change,
+        };
+        let result = no_grad(|| model.forward(&features(), &extension, &Step::evaluation()));
+        assert!(result.is_err(), "{shape}");
+    }
+}
+
+/// Gives a projection with its axes of clips and tokens stored the other way
+/// round.
+struct Transposed;
+
+impl Extension for Transposed {
+    fn changes(&self, projection: Projection) -> bool {
+        projection == Projection::Key
+    }
+
+    fn project(
+        &self,
+        _context: &Context,
+        _projection: Projection,
+        _input: &Tensor,
+        output: Tensor,
+    ) -> Result<Tensor, HookError> {
+        Ok(output.transpose(-1, 0).contiguous().transpose(-1, 0))
+    }
+}
+
+#[test]
+fn a_projection_may_lie_in_memory_in_any_order() {
+    let checkpoint = Checkpoint::random(&config(), 1).unwrap();
+    let model = AstModel::bind(&checkpoint, &BindOptions::frozen()).unwrap();
+    let plain = model.forward_plain(&features()).unwrap();
+    let step = Step::evaluation();
+    let found = model.forward(&features(), &Transposed, &step).unwrap();
+    assert!(largest(&found, &plain) < 1e-5);
+}
+
+#[test]
+fn a_mask_of_more_patches_than_there_are_tokens_says_nothing() {
+    let step = Step::training(1);
+    let mask = Tensor::ones([2, 12], (Kind::Bool, tch::Device::Cpu));
+    step.set_patch_mask(mask);
+    let tokens = |count| Tensor::zeros([2, count, 4], tch::kind::FLOAT_CPU);
+    assert_eq!(step.token_mask(&tokens(14)).unwrap().size(), [2, 14]);
+    assert!(step.token_mask(&tokens(9)).is_none());
+    step.clear_patch_mask();
+    assert!(step.token_mask(&tokens(14)).is_none());
 }

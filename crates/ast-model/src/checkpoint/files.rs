@@ -59,11 +59,13 @@ impl Files {
         if !path.is_file() {
             return Ok(None);
         }
-        let activation = read_json(&path)?["hidden_act"].take();
-        if activation.as_str().is_some_and(|name| name != ACTIVATION) {
+        // Whatever is no object, `AstConfig::read` refuses.
+        let whole = read_json(&path)?;
+        let activation = whole.get("hidden_act").and_then(Value::as_str);
+        if let Some(name) = activation.filter(|name| *name != ACTIVATION) {
             return Err(AstError::Config {
                 field: "hidden_act",
-                value: activation.to_string(),
+                value: format!("{name:?}"),
                 problem: "is not supported: every AST has gelu, in its exact form",
             });
         }

@@ -22,6 +22,8 @@ pub(super) enum Problem {
     Unreachable { url: String, reason: String },
     /// A clear no.
     Refused { url: String, status: u16 },
+    /// A large file of which nobody says how large it is.
+    Unannounced { url: String, limit: u64 },
     /// Nothing to do with the network.
     Fatal(AstError),
 }

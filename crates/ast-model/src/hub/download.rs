@@ -12,7 +12,8 @@ use super::client::{About, Client, Problem, lost, refusal};
 use super::verify::fault;
 use crate::AstError;
 
-/// A file whose size the hub does not tell is a small one.
+/// A file of which nobody tells size or end is taken only if it is small: it
+/// could not be told from a part of it.
 const MOST_UNANNOUNCED: u64 = 64 << 20;
 
 /// Fetches `url` to `target`, going on where an earlier attempt stopped.
@@ -99,7 +100,8 @@ fn rest(
         .map_err(AstError::io(partial))?;
     file.set_len(from).map_err(AstError::io(partial))?;
     let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let limit = about.size.unwrap_or(MOST_UNANNOUNCED);
+    let size = about.size.or(length_of(&response).map(|rest| from + rest));
+    let limit = size.unwrap_or(MOST_UNANNOUNCED);
     let mut received = from;
     let mut body = response.into_body().into_reader();
     let mut buffer = vec![0; 1 << 16];
@@ -115,16 +117,34 @@ fn rest(
         progress(Progress {
             file: &name,
             received,
-            total: about.size,
+            total: size,
         });
     }
-    match about.size {
+    match size {
         Some(size) if received < size => {
             let reason = format!("the connection ended after {received} of {size} bytes");
             Err(lost(url, &reason))
         }
+        None if received > limit => {
+            drop(file);
+            fs::remove_file(partial).map_err(AstError::io(partial))?;
+            Err(Problem::Unannounced {
+                url: url.to_owned(),
+                limit,
+            })
+        }
         _ => Ok(()),
     }
+}
+
+/// Bytes of content that an answer announces; nothing for compressed content,
+/// of which it announces another length.
+fn length_of(response: &Response<Body>) -> Option<u64> {
+    let headers = response.headers();
+    if headers.contains_key("Content-Encoding") {
+        return None;
+    }
+    headers.get("Content-Length")?.to_str().ok()?.parse().ok()
 }
 
 /// Whether a partial answer begins where it was asked to.

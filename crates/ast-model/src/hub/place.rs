@@ -81,8 +81,16 @@ impl Place {
                          its terms on the hub if it has any, and give an access token"
                     }
                     404 => "no such model, revision or file: check the id and the revision",
-                    _ => "try again later",
+                    _ => {
+                        "the request itself is not accepted, so trying again will not help: check \
+                         the address of the hub, or fetch the files by hand"
+                    }
                 },
+            },
+            Problem::Unannounced { url, limit } => AstError::HubUnannounced {
+                url,
+                limit,
+                folder: self.folder.clone(),
             },
             Problem::Fatal(error) => error,
         }

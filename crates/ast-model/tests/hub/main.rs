@@ -168,6 +168,27 @@ fn a_wrong_checksum_is_refused_and_the_file_does_not_stay() {
 }
 
 #[test]
+fn a_large_file_without_an_announced_size_is_refused_and_a_small_one_taken() {
+    let (hub, cache) = (whole(), tempfile::tempdir().unwrap());
+    hub.announce_nothing();
+    let folder = hub::fetch(ID, "main", &options(&hub, cache.path())).unwrap();
+    assert_eq!(fs::read(folder.join("model.safetensors")).unwrap(), WEIGHTS);
+
+    let large = vec![7; (64 << 20) + 1];
+    let hub = Hub::start(&[("config.json", CONFIG), ("model.safetensors", &large)]);
+    hub.announce_nothing();
+    let cache = tempfile::tempdir().unwrap();
+    let error = hub::fetch(ID, "main", &options(&hub, cache.path())).unwrap_err();
+    assert!(matches!(error, AstError::HubUnannounced { .. }), "{error}");
+    let folder = hub::folder(ID, "main", cache.path()).unwrap();
+    assert!(
+        error.to_string().contains(folder.to_str().unwrap()),
+        "{error}"
+    );
+    assert!(!folder.exists(), "a part must not look like the model");
+}
+
+#[test]
 fn without_a_server_the_message_says_which_files_go_where_and_they_are_then_used() {
     let cache = tempfile::tempdir().unwrap();
     let port = TcpListener::bind("127.0.0.1:0")

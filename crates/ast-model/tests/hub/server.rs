@@ -29,6 +29,8 @@ struct State {
     /// Statuses with which the coming requests are refused.
     refusals: Vec<u16>,
     without_ranges: bool,
+    /// Gives content alone: no size, no checksum, no commit, no redirect.
+    silent: bool,
     /// Announced in place of the true checksum of large files.
     wrong_checksum: bool,
     /// The token that is asked for.
@@ -67,6 +69,10 @@ impl Hub {
 
     pub fn ignore_ranges(&self) {
         self.state.lock().unwrap().without_ranges = true;
+    }
+
+    pub fn announce_nothing(&self) {
+        self.state.lock().unwrap().silent = true;
     }
 
     pub fn announce_wrong_checksums(&self, wrong: bool) {
@@ -153,6 +159,15 @@ fn serve(stream: &TcpStream, state: &Mutex<State>, store: &str) -> std::io::Resu
     let Some(content) = state.files.get(&file).cloned() else {
         return answer(stream, "404 Not Found", &[], b"", 0);
     };
+    if state.silent {
+        drop(state);
+        let mut stream = stream;
+        stream.write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")?;
+        if request.method == "GET" {
+            stream.write_all(&content)?;
+        }
+        return stream.flush();
+    }
     let is_large = file.ends_with(".safetensors");
     let commit = ("X-Repo-Commit", COMMIT.to_owned());
     if request.path.starts_with("/owner/name/resolve/") {
