@@ -71,11 +71,12 @@ pub(crate) fn parts(
     options: &AdaptOptions,
     plan: bool,
 ) -> Result<Parts, AdapterError> {
-    let mut parameters = if plan {
+    let parameters = if plan {
         Parameters::planning()
     } else {
         Parameters::new(options.seed, options.device)
     };
+    let mut parameters = parameters.acting_from(options.first_block);
     let mut extension = method.method().build(checkpoint, &mut parameters)?;
     let config = &checkpoint.config;
     let shape = HeadShape {

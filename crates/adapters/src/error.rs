@@ -126,7 +126,9 @@ pub enum AdapterError {
     #[error(transparent)]
     Ast(#[from] AstError),
     /// libtorch refused an operation.
-    #[error("libtorch: {0}")]
+    #[error(
+        "libtorch: {0}; where memory ran out, use smaller batches or shorter clips, else please report it with these words"
+    )]
     Torch(#[from] tch::TchError),
 }
 

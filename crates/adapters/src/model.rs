@@ -86,6 +86,7 @@ pub struct AdaptedModel {
     backbone: AstModel,
     extension: Box<dyn Extension>,
     head: HeadModule,
+    method: MethodConfig,
     pool: Pool,
     mask_padding: bool,
     trained: Vec<(String, Tensor)>,
@@ -162,6 +163,7 @@ impl AdaptedModel {
             backbone,
             extension,
             head,
+            method: method.clone(),
             pool: method.method().pooling(options.pooling)?,
             mask_padding: options.mask_padding,
             trained,
@@ -199,10 +201,40 @@ impl AdaptedModel {
         Ok(self.backbone.forward(features, extension, step)?)
     }
 
-    /// Tells the pass where the clips end, if that is to count.
+    /// One vector per clip, without gradients: the final hidden states, with the
+    /// method attached, pooled as the head sees them, or with `pooling` over the
+    /// tokens that it means (prompts are no patches). Padded frames are left out
+    /// where the model leaves them out.
+    ///
+    /// # Shapes
+    /// `features` [B, T, F] → [B, D], f32
+    ///
+    /// # Errors
+    /// As [`forward`](Self::forward), and a pooling of which the method leaves
+    /// nothing.
+    pub fn embeddings(
+        &self,
+        features: &Tensor,
+        pooling: Option<Pooling>,
+    ) -> Result<Tensor, AdapterError> {
+        let pool = match pooling {
+            None => self.pool,
+            Some(pooling) => self.method.method().places(pooling)?,
+        };
+        tch::no_grad(|| {
+            let step = Step::evaluation();
+            let tokens = self.tokens(features, &step)?;
+            Ok(pool.pool(&tokens, step.token_mask(&tokens).as_ref()))
+        })
+    }
+
+    /// Tells the pass where the clips end, if that is to count, and takes back
+    /// what another model may have said to the same step.
     pub(crate) fn note_padding(&self, features: &Tensor, step: &Step) -> Result<(), AdapterError> {
         if self.mask_padding {
             step.set_patch_mask(padding::patch_mask(features, self.config())?);
+        } else {
+            step.clear_patch_mask();
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ pub(crate) struct Parameters {
     seed: u64,
     device: Device,
     planning: bool,
+    first_block: usize,
     trained: Named,
     buffers: Named,
 }
@@ -26,6 +27,7 @@ impl Parameters {
             seed,
             device,
             planning: false,
+            first_block: 0,
             trained: Vec::new(),
             buffers: Vec::new(),
         }
@@ -39,6 +41,20 @@ impl Parameters {
             planning: true,
             ..Parameters::new(0, Device::Cpu)
         }
+    }
+
+    /// The same for a method that acts from block `first` on.
+    pub fn acting_from(self, first: usize) -> Self {
+        Parameters {
+            first_block: first,
+            ..self
+        }
+    }
+
+    /// The first block in which the method acts: modules of earlier ones would
+    /// never be used.
+    pub fn first_block(&self) -> usize {
+        self.first_block
     }
 
     fn value(&self, shape: &[i64], make: impl FnOnce() -> Tensor) -> Tensor {
@@ -57,7 +73,9 @@ impl Parameters {
 
     /// Values from N(mean, σ²).
     pub fn normal_around(&mut self, name: String, shape: &[i64], mean: f64, sigma: f64) -> Tensor {
-        let value = init::normal(self.seed, &name, shape, sigma) + mean;
+        let value = self.value(shape, || {
+            init::normal(self.seed, &name, shape, sigma) + mean
+        });
         self.add(name, value)
     }
 

@@ -154,7 +154,7 @@ impl AdapterSet {
     }
 
     fn forward_shared(&self, features: &Tensor) -> Result<SharedPass, AdapterError> {
-        let step = Step::evaluation();
+        // A step may hold what one adapter needs, so every adapter has its own.
         let depth = self.shared.checkpoint().config.num_hidden_layers;
         let mut pass = SharedPass {
             logits: BTreeMap::new(),
@@ -165,12 +165,13 @@ impl AdapterSet {
             match model.shared_blocks() {
                 Some(block) => by_start.entry(block).or_default().push((name, model)),
                 None => {
-                    let logits = model.forward(features, &step)?;
+                    let logits = model.forward(features, &Step::evaluation())?;
                     pass.logits.insert(name.clone(), logits);
                     pass.blocks_computed += depth;
                 }
             }
         }
+        let step = Step::evaluation();
         let mut prefix: Option<Hidden> = None;
         for (block, members) in by_start {
             let mut hidden = match prefix {
@@ -182,7 +183,7 @@ impl AdapterSet {
                 pass.blocks_computed += 1;
             }
             for (name, model) in members {
-                let logits = model.finish(hidden.shallow_clone(), &step)?;
+                let logits = model.finish(hidden.shallow_clone(), &Step::evaluation())?;
                 pass.logits.insert(name.clone(), logits);
                 pass.blocks_computed += depth - block;
             }

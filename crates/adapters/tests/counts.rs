@@ -238,6 +238,72 @@ fn prompts_prefixes_and_tuned_vectors_have_the_published_counts() {
     }
 }
 
+/// AST-Base, 50 classes: the rows of docs/methods.md that are not counted above,
+/// and the column "all" of every row.
+#[test]
+fn the_table_of_the_methods_has_both_counts() {
+    let backbone = backbone();
+    let [head, final_norm, final_bias] = [50 * 768 + 50, 2 * 768, 768];
+    let adapter = |kind: &str, width: i64, placement: &str| {
+        format!(
+            r#"{{"method": "adapter", "bottleneck": {{"width": {width}}},
+                "placement": "{placement}", "kind": {kind}}}"#
+        )
+    };
+    let conformer = |kernel: i64| format!(r#"{{"conformer": {{"kernel": {kernel}}}}}"#);
+    let simple = |name: &str| format!(r#"{{"method": "{name}"}}"#);
+    let shallow = r#"{"method": "prompt", "prompts": 300, "deep": false}"#;
+    let plain = r#""bottleneck""#;
+    let (pfeiffer, houlsby) = ("pfeiffer-ffn", "houlsby");
+    // Values that belong to no block, the authors' count, all.
+    let rows = [
+        (simple("bitfit"), final_bias, 102_144, 140_594),
+        (shallow.to_owned(), 230_400, 230_400, 270_386),
+        (simple("prompt"), 0, 230_400, 270_386),
+        (simple("prefix"), 0, 221_184, 261_170),
+        (simple("lora"), 0, 221_184, 261_170),
+        (adapter(plain, 12, pfeiffer), 0, 248_976, 288_962),
+        (adapter(plain, 12, houlsby), 0, 497_952, 537_938),
+        (adapter(&conformer(31), 8, pfeiffer), 0, 270_720, 310_706),
+        (adapter(&conformer(31), 8, houlsby), 0, 541_440, 581_426),
+        (adapter(&conformer(8), 8, pfeiffer), 0, 268_512, 308_498),
+        (adapter(&conformer(8), 8, houlsby), 0, 537_024, 577_010),
+        (simple("layernorm"), 0, 36_864, 76_850),
+        (simple("ssf"), 2 * 768, 204_288, 244_274),
+        (simple("dense-moa"), 0, 922_188, 962_174),
+        (simple("soft-moa"), 0, 922_104, 962_090),
+        (simple("sparse-moa"), 0, 922_188, 962_174),
+    ];
+    for (json, shared, paper, all) in rows {
+        let counts = count(&backbone, method(&json), 50);
+        assert_eq!(in_twelve_blocks(&backbone, &json, shared), paper, "{json}");
+        let common = counts.all - counts.paper;
+        assert_eq!(paper + common, all, "{json}");
+        // BitFit counts the bias of the final LayerNorm as its own.
+        let bias_only = json.contains("bitfit");
+        let expected = if bias_only { head } else { head + final_norm };
+        assert_eq!(common, expected, "{json}");
+    }
+}
+
+/// Routers of Sparse-MoA have the values of Dense-MoA's; the penalty of ReLU
+/// routing is a buffer and none of them.
+#[test]
+fn sparse_mixtures_train_as_many_values_as_dense_ones() {
+    let backbone = backbone();
+    for (n, pfeiffer, houlsby) in MIXTURES {
+        for (placement, [expected, ..]) in [("pfeiffer-mhsa", pfeiffer), ("houlsby", houlsby)] {
+            for router in ["token-choice", "expert-choice", "relu"] {
+                let json = format!(
+                    r#"{{"method": "sparse-moa", "router": "{router}",
+                        "mixture": {{"experts": {n}, "placement": "{placement}"}}}}"#
+                );
+                assert_eq!(in_twelve_blocks(&backbone, &json, 0), expected, "{json}");
+            }
+        }
+    }
+}
+
 #[test]
 fn full_fine_tuning_has_the_published_count() {
     // Fluent Speech Commands: 400 frames, 31 classes.
@@ -252,4 +318,7 @@ fn full_fine_tuning_has_the_published_count() {
     };
     let (none, one) = (blocks(0), blocks(1));
     assert_eq!(none + 12 * (one - none), 85_639_711);
+    // Head and final LayerNorm are 25,375 of them, as in the linear probe.
+    let head = count(&backbone(), MethodConfig::Linear(NoSettings {}), 31).all;
+    assert_eq!(none + 12 * (one - none) - head, 85_614_336);
 }

@@ -87,6 +87,10 @@ fn adapters_of_every_format_version_load_and_give_their_logits() {
                 format!("v{}", description.format_version)
             );
             let expected = tensor_file::read(&folder.join("expected.safetensors")).unwrap();
+            let input = input.copy();
+            if description.mask_padding {
+                let _ = input.narrow(1, 32, 32).fill_(-0.5);
+            }
             let found = logits(&model, &input);
             let error = small::difference(&found, &expected["logits"]);
             assert!(error < 1e-6, "{}: {error}", folder.display());
@@ -98,8 +102,12 @@ fn adapters_of_every_format_version_load_and_give_their_logits() {
         (1, "adapter"),
         (1, "soft-moa"),
         (2, "adapter"),
+        // Conformer: running statistics, another head, padding masked.
+        (2, "adapter"),
         (2, "lora"),
         (2, "soft-moa"),
+        // ReLU routing from the second block on.
+        (2, "sparse-moa"),
     ];
     assert_eq!(seen, expected);
 }
@@ -287,6 +295,9 @@ fn hyper_parameters_cost_no_memory_before_the_weights_are_known_to_fit() {
     let saved = Saved::new().without_digest();
     // Slot parameters of a gigabyte, which the file does not hold.
     let before = peak_memory();
+    if before == 0 {
+        eprintln!("only the error is looked at: this system does not tell the peak of memory");
+    }
     saved.describe(|value| {
         value["method"]["mixture"]["experts"] = 4096.into();
         value["method"]["slots"] = 4096.into();

@@ -6,7 +6,7 @@ mod small;
 use adapters::{AdaptOptions, AdaptedModel, AdapterError, AdapterSet, load, save};
 use ast_model::{Checkpoint, Pooling, Precision, Step};
 use serde_json::json;
-use small::{backbone, description, input, logits, method, methods, options, trained};
+use small::{FRAMES, backbone, description, input, logits, method, methods, options, trained};
 use tch::{Device, Tensor};
 use tempfile::TempDir;
 
@@ -65,6 +65,60 @@ fn all_at_once_gives_the_bits_of_separate_models_and_computes_the_prefix_once() 
     // The common prefix once (4), then what is each adapter's own: 2 of the
     // late one, 1 of the later, 4 of the whole, 4 of the prompts.
     assert_eq!(pass.blocks_computed, 4 + 2 + 1 + 4 + 4);
+}
+
+/// Clips of 46 and 20 frames, filled up.
+fn padded() -> Tensor {
+    let features = input(8);
+    let _ = features.get(1).narrow(0, 20, FRAMES - 20).fill_(-0.7);
+    features
+}
+
+#[test]
+fn an_adapter_that_masks_padding_leaves_the_others_as_they_are() {
+    let ours = backbone(16, BLOCKS);
+    let masked = |options: AdaptOptions| AdaptOptions {
+        mask_padding: true,
+        ..options
+    };
+    // In both orders of the names, with and without a common prefix.
+    for names in [["a", "b", "c", "d", "e"], ["e", "d", "c", "b", "a"]] {
+        let mut set = set(backbone(16, BLOCKS));
+        let members = [
+            ("linear", masked(options())),
+            ("linear", options()),
+            ("soft-moa", options()),
+            ("adapter", late(2)),
+            ("prompt", options()),
+        ];
+        for (name, (method, options)) in names.into_iter().zip(members) {
+            let folder = folder(&ours, method, &options);
+            set.load(name, folder.path()).unwrap();
+        }
+        let pass = set.forward_all(&padded()).unwrap();
+        for name in names {
+            let alone = logits(set.get(name).unwrap(), &padded());
+            assert_eq!(pass.logits[name], alone, "{name} of {names:?}");
+        }
+        assert_ne!(pass.logits[names[0]], pass.logits[names[1]]);
+    }
+}
+
+#[test]
+fn a_step_tells_a_model_nothing_of_the_padding_another_has_found() {
+    let ours = backbone(16, 1);
+    let linear = method(json!({ "method": "linear" }));
+    let with = |mask_padding| {
+        let options = AdaptOptions {
+            mask_padding,
+            ..options()
+        };
+        trained(&ours, &linear, &options)
+    };
+    let step = Step::evaluation();
+    let _ = with(true).forward(&padded(), &step).unwrap();
+    let after = with(false).forward(&padded(), &step).unwrap();
+    assert_eq!(after, logits(&with(false), &padded()));
 }
 
 #[test]

@@ -94,6 +94,50 @@ fn with_zero_up_every_method_that_can_starts_at_the_linear_probe() {
     assert_ne!(logits(&model, &input(2)), logits(&probe, &input(2)));
 }
 
+/// Every place an adapter can have, and whether it starts at the linear probe
+/// with `zero_up`: it does where the sub-layer's output reaches the stream
+/// beside it, and nothing else does.
+#[test]
+fn with_zero_up_an_adapter_starts_at_the_probe_unless_all_passes_through_it() {
+    let backbone = backbone(1);
+    let options = AdaptOptions::new(3);
+    let linear = MethodConfig::Linear(NoSettings {});
+    let probe = AdaptedModel::new(&backbone, &linear, &options).unwrap();
+    let rows = [
+        ("parallel", "before", false, true),
+        ("parallel", "before", true, false),
+        ("parallel", "after", false, true),
+        ("sequential", "before", false, false),
+        ("sequential", "after", false, false),
+        ("sequential", "after", true, true),
+    ];
+    let kinds = [
+        r#""bottleneck""#,
+        r#"{"convpass": {}}"#,
+        r#"{"conformer": {"kernel": 3}}"#,
+    ];
+    for (insertion, position, residual, starts) in rows {
+        for placement in ["pfeiffer-mhsa", "pfeiffer-ffn", "houlsby"] {
+            for kind in kinds {
+                let json = format!(
+                    r#"{{"method": "adapter", "bottleneck": {{"width": 3}}, "kind": {kind},
+                        "placement": "{placement}", "insertion": "{insertion}",
+                        "position": "{position}", "residual": {residual},
+                        "parallel_residual": true, "init": "zero_up"}}"#
+                );
+                let method: MethodConfig = serde_json::from_str(&json).unwrap();
+                let method = method.with_compat(Compat::Fixed);
+                let model = AdaptedModel::new(&backbone, &method, &options).unwrap();
+                let apart = (logits(&model, &input(2)) - logits(&probe, &input(2)))
+                    .abs()
+                    .max();
+                let apart = apart.double_value(&[]);
+                assert_eq!(apart < 1e-6, starts, "{json}: {apart}");
+            }
+        }
+    }
+}
+
 #[test]
 fn every_trained_tensor_gets_a_gradient_once_it_has_moved() {
     let backbone = backbone(3);

@@ -43,12 +43,21 @@ pub(crate) trait Method {
         Ok(Box::new(NoExtension))
     }
 
-    /// What is pooled when the model is asked for `wanted`. By default that:
-    /// the method does not change the token sequence.
+    /// What the head sees when the model is asked for `wanted`. By default
+    /// [`places`](Self::places): the method has no pooling of its own.
+    ///
+    /// # Errors
+    /// As [`places`](Self::places).
+    fn pooling(&self, wanted: Pooling) -> Result<Pool, AdapterError> {
+        self.places(wanted)
+    }
+
+    /// Where the tokens of `wanted` are in the sequence. By default where the
+    /// backbone has them: the method does not change the sequence.
     ///
     /// # Errors
     /// [`AdapterError::Config`] when the method leaves nothing of `wanted`.
-    fn pooling(&self, wanted: Pooling) -> Result<Pool, AdapterError> {
+    fn places(&self, wanted: Pooling) -> Result<Pool, AdapterError> {
         Ok(Pool::Model(wanted))
     }
 }

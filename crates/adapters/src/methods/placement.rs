@@ -33,20 +33,44 @@ impl Placement {
     }
 }
 
-/// One module for every block where `wanted`, else none. `make` gets the name
-/// under which the module's tensors go: `encoder.layer.BLOCK.KIND`.
+/// One module for every block from `first` on where `wanted`, else none. `make`
+/// gets the name under which the module's tensors go:
+/// `encoder.layer.BLOCK.KIND`.
 pub(crate) fn per_block<T>(
     backbone: &AstConfig,
+    first: usize,
     wanted: bool,
     kind: &str,
     mut make: impl FnMut(&str) -> T,
-) -> Vec<T> {
+) -> PerBlock<T> {
     let blocks = if wanted {
-        backbone.num_hidden_layers
+        first..backbone.num_hidden_layers
     } else {
-        0
+        0..0
     };
-    (0..blocks)
-        .map(|block| make(&format!("encoder.layer.{block}.{kind}")))
-        .collect()
+    PerBlock {
+        first,
+        modules: blocks
+            .map(|block| make(&format!("encoder.layer.{block}.{kind}")))
+            .collect(),
+    }
+}
+
+/// The modules of one kind, one for each block in which the method acts.
+#[derive(Debug)]
+pub(crate) struct PerBlock<T> {
+    first: usize,
+    modules: Vec<T>,
+}
+
+impl<T> PerBlock<T> {
+    /// The module of a block, if it has one.
+    pub fn get(&self, block: usize) -> Option<&T> {
+        self.modules.get(block.checked_sub(self.first)?)
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.modules.len()
+    }
 }

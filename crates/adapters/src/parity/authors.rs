@@ -44,8 +44,14 @@ pub fn parts(ours: &str, shape: &[i64], naming: Naming) -> Vec<Part> {
         return part(at(&format!("attention.attention.{theirs}_tokens")), shape);
     }
     if let Some((module, leaf)) = name.rsplit_once(".lora_") {
-        let map = module.rsplit_once('.').map_or(module, |(_, map)| map);
-        let letter = map.get(..1).unwrap_or_default();
+        let letter = match module {
+            "attention.attention.query" => "q",
+            "attention.attention.key" => "k",
+            "attention.attention.value" => "v",
+            "attention.output.dense" => "o",
+            // They update no others.
+            _ => return same(),
+        };
         let theirs = format!("attention.attention.lora_{leaf}_{letter}.weight");
         return part(at(&theirs), shape);
     }
@@ -131,4 +137,28 @@ fn turn(part: &Tensor) -> Option<Tensor> {
     };
     let matrix = part.f_reshape([output, input]).ok()?;
     matrix.f_transpose(0, 1).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn updates_of_every_map_have_the_letter_of_the_authors() {
+        let theirs = |module: &str, leaf: &str| {
+            let ours = format!("encoder.layer.3.{module}.lora_{leaf}");
+            parts(&ours, &[2, 8], Naming::default()).remove(0).name
+        };
+        for (module, letter) in [
+            ("attention.attention.query", "q"),
+            ("attention.attention.key", "k"),
+            ("attention.attention.value", "v"),
+            ("attention.output.dense", "o"),
+        ] {
+            let expected = format!("encoder.layer.3.attention.attention.lora_up_{letter}.weight");
+            assert_eq!(theirs(module, "up"), expected);
+        }
+        let own = "encoder.layer.3.intermediate.dense.lora_down";
+        assert_eq!(theirs("intermediate.dense", "down"), own);
+    }
 }

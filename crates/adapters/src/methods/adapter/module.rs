@@ -6,13 +6,13 @@ use tch::Tensor;
 
 use super::{AdapterConfig, Insertion, Position};
 use crate::methods::draws::StepDraws;
-use crate::methods::placement::per_block;
+use crate::methods::placement::{PerBlock, per_block};
 use crate::parameters::Parameters;
 
-/// Adapters of every block.
+/// Adapters of every block in which the method acts.
 pub(crate) struct Adapters {
-    attention: Vec<ExpertBank>,
-    ffn: Vec<ExpertBank>,
+    attention: PerBlock<ExpertBank>,
+    ffn: PerBlock<ExpertBank>,
     insertion: Insertion,
     position: Position,
     residual: bool,
@@ -26,16 +26,24 @@ pub(crate) fn build(
     let d = backbone.hidden_size;
     let shape = [1, d, config.bottleneck.width(d)];
     let init = config.init.unwrap_or_default();
+    let first = parameters.first_block();
     let mut make = |name: &str| config.kind.bank(name, shape, init, parameters);
     let placement = config.placement;
     Adapters {
         attention: per_block(
             backbone,
+            first,
             placement.at_attention(),
             "adapter_mhsa",
             &mut make,
         ),
-        ffn: per_block(backbone, placement.at_ffn(), "adapter_ffn", &mut make),
+        ffn: per_block(
+            backbone,
+            first,
+            placement.at_ffn(),
+            "adapter_ffn",
+            &mut make,
+        ),
         insertion: config.insertion,
         position: config.position(),
         residual: config.residual(),
@@ -74,7 +82,7 @@ impl Adapters {
     fn at(
         &self,
         place: &str,
-        adapters: &[ExpertBank],
+        adapters: &PerBlock<ExpertBank>,
         context: &Context,
         n: &Tensor,
         sub_layer: &SubLayer,

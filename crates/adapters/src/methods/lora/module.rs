@@ -27,7 +27,8 @@ struct Update {
 
 /// What DoRA adds: y = m ∘ (W + s U D) x / ‖W + s U D‖ + b with one norm a row.
 /// The norm counts as a constant in the backward pass (section 4.3 of the
-/// paper).
+/// paper). Its matrix in f32 shares memory with the checkpoint on the CPU; on
+/// another device it is a copy beside the backbone's own.
 struct Magnitude {
     /// m [out], trained, at first the norms of the rows of W.
     m: Tensor,
@@ -46,10 +47,11 @@ impl Lora {
         let shape = &checkpoint.config;
         let targets = config.targets.list();
         let changed: Vec<Projection> = targets.iter().map(|t| t.projection()).collect();
+        let first = parameters.first_block();
         let blocks = (0..shape.num_hidden_layers)
             .map(|block| {
-                changed
-                    .iter()
+                let here: &[Projection] = if block < first { &[] } else { &changed };
+                here.iter()
                     .map(|&map| {
                         let name = format!("encoder.layer.{block}.{}", map.module());
                         let mut update = Update::new(&name, map, config, shape, parameters);

@@ -7,17 +7,17 @@ use tch::Tensor;
 use super::MixtureConfig;
 use crate::MixtureUse;
 use crate::methods::draws::StepDraws;
-use crate::methods::placement::per_block;
+use crate::methods::placement::{PerBlock, per_block};
 use crate::parameters::Parameters;
 
 /// Names of the mixtures of a block.
 const MHSA: &str = "moa_mhsa";
 const FFN: &str = "moa_ffn";
 
-/// Mixtures of every block.
+/// Mixtures of every block in which the method acts.
 pub(crate) struct Mixture {
-    attention: Vec<MoaLayer>,
-    ffn: Vec<MoaLayer>,
+    attention: PerBlock<MoaLayer>,
+    ffn: PerBlock<MoaLayer>,
     add_twice: bool,
     weights: LossWeights,
 }
@@ -33,6 +33,7 @@ pub(crate) fn build(
 ) -> Mixture {
     let d = backbone.hidden_size;
     let shape = [config.experts, d, config.bottleneck.width(d)];
+    let first = parameters.first_block();
     let mut make = |name: &str| MoaLayer {
         bank: config
             .expert
@@ -41,8 +42,8 @@ pub(crate) fn build(
     };
     let placement = config.placement;
     Mixture {
-        attention: per_block(backbone, placement.at_attention(), MHSA, &mut make),
-        ffn: per_block(backbone, placement.at_ffn(), FFN, &mut make),
+        attention: per_block(backbone, first, placement.at_attention(), MHSA, &mut make),
+        ffn: per_block(backbone, first, placement.at_ffn(), FFN, &mut make),
         add_twice: config.add_twice.unwrap_or(false),
         weights,
     }
@@ -71,7 +72,8 @@ impl Mixture {
             .losses
             .and_then(|losses| losses.weighted(&self.weights))
         {
-            // Averaged over the layers, so that the weights do not depend on the depth.
+            // Averaged over the mixtures that there are, so that the weights do not
+            // depend on their number.
             let layers = (self.attention.len() + self.ffn.len()) as f64;
             context.step.add_loss(loss / layers);
         }

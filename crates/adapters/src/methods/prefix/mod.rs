@@ -7,7 +7,7 @@ use tch::Tensor;
 
 use super::MethodConfig;
 use super::method::Method;
-use super::placement::per_block;
+use super::placement::{PerBlock, per_block};
 use super::prompt::token_bound;
 use crate::parameters::Parameters;
 use crate::{AdapterError, Compat};
@@ -56,7 +56,8 @@ impl Method for PrefixConfig {
         let backbone = &checkpoint.config;
         let shape = [1, self.tokens / 2, backbone.hidden_size];
         let bound = token_bound(backbone);
-        let blocks = per_block(backbone, true, "prefix", |name| {
+        let first = parameters.first_block();
+        let blocks = per_block(backbone, first, true, "prefix", |name| {
             ["keys", "values"]
                 .map(|part| parameters.uniform(format!("{name}.{part}"), &shape, bound))
         });
@@ -64,9 +65,9 @@ impl Method for PrefixConfig {
     }
 }
 
-/// Keys and values of every block, each [1, M/2, D].
+/// Keys and values of every block in which the method acts, each [1, M/2, D].
 struct Prefix {
-    blocks: Vec<[Tensor; 2]>,
+    blocks: PerBlock<[Tensor; 2]>,
 }
 
 impl Extension for Prefix {

@@ -100,18 +100,25 @@ impl Method for PromptConfig {
             Some(PromptPooling::Prompts) => (special, Some(prompts)),
             Some(PromptPooling::Patches) => (special + prompts, None),
             Some(PromptPooling::PromptsPatches) => (special, None),
-            None if wanted == Pooling::ClsDist && !self.keep_distillation => {
-                return Err(AdapterError::Config {
-                    method: "prompt",
-                    field: "pooling",
-                    value: format!("{wanted:?}"),
-                    problem: "needs the distillation token; set keep_distillation to true or \
-                              choose another pooling",
-                });
-            }
-            None if wanted == Pooling::Patches => (special + prompts, None),
-            None => return Ok(Pool::Model(wanted)),
+            None => return self.places(wanted),
         };
         Ok(Pool::Range { start, length })
+    }
+
+    fn places(&self, wanted: Pooling) -> Result<Pool, AdapterError> {
+        match wanted {
+            Pooling::ClsDist if !self.keep_distillation => Err(AdapterError::Config {
+                method: "prompt",
+                field: "pooling",
+                value: format!("{wanted:?}"),
+                problem: "needs the distillation token; set keep_distillation to true or \
+                          choose another pooling",
+            }),
+            Pooling::Patches => Ok(Pool::Range {
+                start: self.special() + self.prompts,
+                length: None,
+            }),
+            Pooling::All | Pooling::Cls | Pooling::ClsDist => Ok(Pool::Model(wanted)),
+        }
     }
 }
