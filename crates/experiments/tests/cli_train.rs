@@ -212,6 +212,48 @@ fn a_file_and_flags_make_the_configuration_that_is_kept() {
 }
 
 #[test]
+fn the_paper_s_behaviour_is_whole_and_both_counts_are_told() {
+    let user = User::new();
+    let resolved = |more: &[&str]| {
+        let dry = with(&[&["--set", "compat=paper", "--dry-run"][..], more].concat());
+        toml::from_str::<toml::Table>(&user.run(&dry).succeeded().stdout).unwrap()
+    };
+    let paper = resolved(&[]);
+    assert_eq!(paper["positions"].as_str(), Some("zero"));
+    assert_eq!(paper["training"]["selection"].as_str(), Some("last"));
+    assert!(paper["training"].get("patience").is_none());
+    assert_eq!(
+        paper["method"]["mixture"]["add_twice"].as_bool(),
+        Some(true)
+    );
+    let given = [
+        "--set",
+        "positions=crop",
+        "--set",
+        "training.selection=best-loss",
+    ];
+    let own = resolved(&given);
+    assert_eq!(own["positions"].as_str(), Some("crop"));
+    assert_eq!(own["training"]["selection"].as_str(), Some("best-loss"));
+
+    let arguments = with(&["--set", "compat=paper", "--epochs", "1", "--json"]);
+    let result = user.run(&arguments).succeeded().stdout;
+    let result: Value = serde_json::from_str(&result).unwrap();
+    let adapter = user.read(&format!("{RUN}/adapter/adapter_config.json"));
+    let adapter: Value = serde_json::from_str(&adapter).unwrap();
+    assert_eq!(adapter["compat"], "paper");
+    assert_eq!(adapter["positions"], "zero");
+    // Two blocks of 7 experts of width 1 in a model of width 128, with Φ and
+    // the LayerNorm; then head and final LayerNorm.
+    let paper = 2 * (7 * (2 * 128 + 1 + 128) + 7 * 128 + 2 * 128);
+    assert_eq!(result["trained_values_paper"], paper);
+    assert_eq!(result["trained_values"], paper + 2 * 128 + 2 + 2 * 128);
+    let again = with(&["--set", "compat=paper", "--epochs", "1"]);
+    let told = user.run(&again).succeeded().stdout;
+    assert!(told.contains(&format!("{paper} without head")), "{told}");
+}
+
+#[test]
 fn a_table_of_clips_trains_with_its_own_parts() {
     let user = User::new();
     let mut table = "path,label,split\n".to_owned();

@@ -1,4 +1,5 @@
-use ast_model::AstConfig;
+use adapters::{Compat, FORMAT_VERSION, Head, MethodConfig};
+use ast_model::{AstConfig, Pooling, Positions, Precision};
 use tempfile::TempDir;
 
 use super::*;
@@ -71,4 +72,54 @@ fn the_usual_backbone_is_the_only_one_or_the_well_known_one() {
     let known = "hub/MIT--ast-finetuned-audioset-10-10-0.4593/main";
     tiny(1, &empty.path().join(known));
     assert_eq!(usual(empty.path()).unwrap().name, USUAL);
+}
+
+/// What an adapter on `tiny(1, ..)` says, with another grid.
+fn description(max_length: i64, strides: [i64; 2], positions: Positions) -> AdapterDescription {
+    AdapterDescription {
+        format_version: FORMAT_VERSION,
+        method: MethodConfig::named("linear").unwrap(),
+        compat: Compat::Fixed,
+        backbone_fingerprint: "0".repeat(64),
+        backbone: "small".into(),
+        blocks: 1,
+        strides,
+        precision: Precision::F32,
+        max_length,
+        positions,
+        pooling: Pooling::All,
+        head: Head::Linear,
+        first_block: 0,
+        mask_padding: false,
+        labels: vec!["a".into(), "b".into()],
+        features: serde_json::Value::Null,
+    }
+}
+
+#[test]
+fn an_adapter_of_an_impossible_length_is_refused_before_it_costs_memory() {
+    let cache = cache();
+    let folder = Path::new("adapter");
+    for positions in [Positions::Zero, Positions::Interpolate, Positions::Crop] {
+        for (length, strides) in [(1 << 20, [1, 1]), (i64::MAX, [1, 1]), (40, [0, -1])] {
+            let told = description(length, strides, positions);
+            let named = for_adapter(folder, &told, Some("small"), cache.path());
+            let error = named.unwrap_err().to_string();
+            assert!(error.contains("configuration: "), "{error}");
+            // Without a name every candidate is simply another backbone.
+            let any = for_adapter(folder, &told, None, cache.path());
+            let error = any.unwrap_err().to_string();
+            assert!(error.contains("Tried: "), "{error}");
+        }
+    }
+    // The cache's models have 16 frames; another length is possible, and then
+    // the fingerprint decides.
+    let told = description(48, [10, 10], Positions::Crop);
+    let error = for_adapter(folder, &told, Some("small"), cache.path());
+    assert!(
+        error
+            .unwrap_err()
+            .to_string()
+            .contains("its weights differ")
+    );
 }

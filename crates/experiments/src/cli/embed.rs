@@ -121,17 +121,18 @@ pub fn run(arguments: &Embed, output: &Output) -> Result<()> {
 /// The model, and what its adapter says if it has one.
 fn encoder(arguments: &Embed) -> Result<(Encoder, Option<AdapterDescription>)> {
     let options = arguments.device.adapt()?;
-    let gives = |usual: Pooling| match arguments.pooling {
-        _ if arguments.tokens => Vectors::Tokens,
-        None => Vectors::Pooled(usual),
-        Some(Pool::All) => Vectors::Pooled(Pooling::All),
-        Some(Pool::Cls) => Vectors::Pooled(Pooling::Cls),
-        Some(Pool::ClsDist) => Vectors::Pooled(Pooling::ClsDist),
-        Some(Pool::Patches) => Vectors::Pooled(Pooling::Patches),
+    let pooling = arguments.pooling.map(|pool| match pool {
+        Pool::All => Pooling::All,
+        Pool::Cls => Pooling::Cls,
+        Pool::ClsDist => Pooling::ClsDist,
+        Pool::Patches => Pooling::Patches,
+    });
+    let gives = match arguments.tokens {
+        true => Vectors::Tokens,
+        false => Vectors::Pooled(pooling),
     };
     if let Some(adapter) = &arguments.adapter {
         let (folder, description, fitting) = arguments.backbone.adapter(adapter)?;
-        let gives = gives(description.pooling);
         let encoder = Encoder::adapted(&folder, &fitting.checkpoint, &options, gives)?;
         return Ok((encoder, Some(description)));
     }
@@ -145,7 +146,7 @@ fn encoder(arguments: &Embed) -> Result<(Encoder, Option<AdapterDescription>)> {
         let cut = checkpoint.with_length(length, Default::default());
         checkpoint = cut.with_context(|| format!("--max-length {length}"))?;
     }
-    let encoder = Encoder::plain(&checkpoint, &options, gives(Pooling::All))?;
+    let encoder = Encoder::plain(&checkpoint, &options, gives)?;
     Ok((encoder, None))
 }
 

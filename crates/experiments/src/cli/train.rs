@@ -202,7 +202,11 @@ fn summary(result: &RunResult) -> String {
         result.epochs
     );
     text += &super::eval::classes(&result.labels, test);
-    text += &format!("adapter: {}", result.adapter.display());
+    text += &format!("trained values: {}", result.trained_values);
+    if let Some(paper) = result.trained_values_paper {
+        text += &format!(" ({paper} without head and final LayerNorm, as the papers count)");
+    }
+    text += &format!("\nadapter: {}", result.adapter.display());
     text
 }
 

@@ -25,7 +25,9 @@ pub struct RunConfig {
     /// `soft-moa`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Value>,
-    /// Which behaviour of the authors' program. Default `fixed`.
+    /// Which behaviour of the authors' program: decides what the method leaves
+    /// open, and what `positions` and the choice of the epoch are where they are
+    /// not given. Default `fixed`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compat: Option<Compat>,
     /// Name or folder of the backbone. Default: see
@@ -39,7 +41,8 @@ pub struct RunConfig {
     /// Default the backbone's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub strides: Option<[i64; 2]>,
-    /// What happens to the position embeddings. Default `crop`.
+    /// What happens to the position embeddings. Default `crop`, with
+    /// `compat = "paper"` `zero`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub positions: Option<Positions>,
     /// From tokens to one vector per clip. Default `all`.

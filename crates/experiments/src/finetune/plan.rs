@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use adapters::{Compat, MethodConfig};
 use anyhow::{Context, Result, ensure};
-use ast_model::{Checkpoint, Precision, PrecisionChoice, ProductRates};
+use ast_model::{Checkpoint, Positions, Precision, PrecisionChoice, ProductRates};
 use audio_frontend::PipelineConfig;
 use serde::{Deserialize, Serialize};
 use tch::Device;
@@ -80,7 +80,9 @@ impl Plan {
     /// - batches of an eighth of the training clips, from 4 to 32, and so many
     ///   epochs that about 8,000 clips are seen, from 10 to 50;
     /// - the paper's learning rate for the method, and the epoch with the lowest
-    ///   validation loss; a run ends after 10 epochs without a lower one.
+    ///   validation loss; a run ends after 10 epochs without a lower one;
+    /// - with `compat = "paper"` zero positions, and the last of all epochs, as
+    ///   the authors' program has both in effect.
     ///
     /// # Errors
     /// Sounds, backbone or settings that cannot be used.
@@ -108,7 +110,8 @@ impl Plan {
         let blocks = config.blocks.unwrap_or(all);
         let own = [full.config.frequency_stride, full.config.time_stride];
         let strides = config.strides.unwrap_or(own);
-        let positions = config.positions.unwrap_or_default();
+        let compat = config.compat.unwrap_or(Compat::Fixed);
+        let positions = config.positions.unwrap_or(usual_positions(compat));
         let max_length = match config.max_length {
             Some(frames) => frames,
             None => {
@@ -123,13 +126,11 @@ impl Plan {
             .with_grid(max_length as i64, strides, positions)
             .with_context(|| format!("clips of {max_length} frames"))?;
         method.validate(&checkpoint.config)?;
-        let mut front_end = front_end::pipeline(checkpoint.config.max_length as usize);
-        if let Some(preprocessor) = checkpoint.preprocessor().filter(|it| it.do_normalize) {
-            front_end.ast.mean = preprocessor.mean as f32;
-            front_end.ast.std = preprocessor.std as f32;
-        }
+        let front_end = front_end::for_checkpoint(&checkpoint)
+            .with_context(|| format!("the backbone {name} cannot be used"))?;
         let seed = config.seed.unwrap_or(SEED);
-        let training = config.training(&usual_training(&method, split.train.len(), seed))?;
+        let usual = usual_training(&method, compat, split.train.len(), seed);
+        let training = config.training(&usual)?;
         training.validate()?;
         let (precision, rates) = config.precision.unwrap_or_default().resolve(device)?;
         let found = Found {
@@ -142,7 +143,7 @@ impl Plan {
         let config = RunConfig {
             data: config.data.as_deref().map(absolute),
             method: Some(Value::try_from(&method)?),
-            compat: Some(config.compat.unwrap_or(Compat::Fixed)),
+            compat: Some(compat),
             backbone: Some(named(&name)),
             blocks: Some(blocks),
             strides: Some(strides),
@@ -202,15 +203,32 @@ fn named(name: &str) -> String {
     }
 }
 
-/// The training where the user says nothing.
-fn usual_training(method: &MethodConfig, clips: usize, seed: u64) -> TrainingConfig {
+/// The positions where the user says nothing (quirk Q1).
+fn usual_positions(compat: Compat) -> Positions {
+    match compat {
+        Compat::Paper => Positions::Zero,
+        Compat::Fixed => Positions::Crop,
+    }
+}
+
+/// The training where the user says nothing (quirk Q3).
+fn usual_training(
+    method: &MethodConfig,
+    compat: Compat,
+    clips: usize,
+    seed: u64,
+) -> TrainingConfig {
     let batch = (clips / 8).clamp(4, 32);
     let epochs = CLIPS_TO_SEE.div_ceil(clips.max(1)).clamp(10, 50);
-    TrainingConfig {
+    let (selection, patience) = match compat {
+        Compat::Paper => (Selection::Last, None),
         // A handful of validation clips are soon all right; their loss still
         // tells epochs apart.
-        selection: Selection::BestLoss,
-        patience: Some(PATIENCE),
+        Compat::Fixed => (Selection::BestLoss, Some(PATIENCE)),
+    };
+    TrainingConfig {
+        selection,
+        patience,
         ..TrainingConfig::new(epochs, batch, learning_rate(method), seed)
     }
 }
@@ -234,12 +252,33 @@ mod tests {
     fn small_sets_get_small_batches_and_more_epochs() {
         let method = MethodConfig::named("soft-moa").unwrap();
         let usual = |clips| {
-            let training = usual_training(&method, clips, 1);
+            let training = usual_training(&method, Compat::Fixed, clips, 1);
             (training.batch, training.epochs)
         };
         assert_eq!(usual(14), (4, 50));
         assert_eq!(usual(400), (32, 20));
         assert_eq!(usual(100_000), (32, 10));
+    }
+
+    #[test]
+    fn the_compat_mode_decides_what_lies_outside_the_method_too() {
+        let method = MethodConfig::named("soft-moa").unwrap();
+        for (compat, positions, selection, patience) in [
+            (Compat::Paper, Positions::Zero, Selection::Last, None),
+            (
+                Compat::Fixed,
+                Positions::Crop,
+                Selection::BestLoss,
+                Some(PATIENCE),
+            ),
+        ] {
+            assert_eq!(usual_positions(compat), positions);
+            let training = usual_training(&method, compat, 100, 1);
+            assert_eq!(
+                (training.selection, training.patience),
+                (selection, patience)
+            );
+        }
     }
 
     #[test]

@@ -41,6 +41,10 @@ pub struct RunResult {
     pub labels: Vec<String>,
     /// Values that train.
     pub trained_values: u64,
+    /// The same as the papers count, without head and final LayerNorm; not in
+    /// results of older versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trained_values_paper: Option<u64>,
     /// Epochs made.
     pub epochs: usize,
     /// The epoch whose weights were kept, from 0.
@@ -142,6 +146,7 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
         adapter,
         labels: plan.found.labels.clone(),
         trained_values: model.counts().all,
+        trained_values_paper: Some(model.counts().paper),
         epochs: trained.epochs.len(),
         selected_epoch: trained.selected,
         test,

@@ -18,8 +18,10 @@ pub enum Vectors {
     Logits,
     /// Probabilities of the C classes (softmax of the logits).
     Probabilities,
-    /// One vector of width D: the final hidden states, pooled.
-    Pooled(Pooling),
+    /// One vector of width D: the final hidden states, pooled in this way;
+    /// without one as the adapter's head sees them, or over all tokens of a
+    /// plain backbone.
+    Pooled(Option<Pooling>),
     /// One vector of width D per token: [L, D].
     Tokens,
 }
@@ -31,6 +33,8 @@ pub struct Encoder {
     device: Device,
     frames: usize,
     bins: usize,
+    /// What the backbone's files say of its features.
+    own_front_end: Option<PipelineConfig>,
 }
 
 enum Model {
@@ -58,13 +62,15 @@ impl Encoder {
             model: Model::Adapted(Box::new(model)),
             gives,
             device: options.device,
+            own_front_end: None,
         })
     }
 
     /// A backbone without an adapter.
     ///
     /// # Errors
-    /// When probabilities are asked for, or the weights do not fit the device.
+    /// When probabilities are asked for, the weights do not fit the device, or
+    /// the backbone is for sounds of another sampling rate.
     pub fn plain(backbone: &Checkpoint, options: &AdaptOptions, gives: Vectors) -> Result<Self> {
         ensure!(
             !matches!(gives, Vectors::Logits | Vectors::Probabilities),
@@ -81,6 +87,7 @@ impl Encoder {
             model: Model::Plain(Box::new(AstModel::bind(backbone, &bind)?)),
             gives,
             device: options.device,
+            own_front_end: Some(front_end::for_checkpoint(backbone)?),
         })
     }
 
@@ -144,25 +151,27 @@ impl Encoder {
                 model.forward(features, &step)?.softmax(-1, Kind::Float)
             }
             (Model::Adapted(model), Vectors::Pooled(pooling)) => {
-                pooling.pool(&model.tokens(features, &step)?)
+                model.embeddings(features, pooling)?
             }
             (Model::Adapted(model), Vectors::Tokens) => model.tokens(features, &step)?,
             (Model::Plain(model), Vectors::Pooled(pooling)) => {
-                model.embeddings(features, pooling)?
+                model.embeddings(features, pooling.unwrap_or_default())?
             }
             (Model::Plain(model), _) => model.token_embeddings(features)?,
         })
     }
 
-    /// The front end of an adapter, for this model, without a limit on the
-    /// length of a recording: memory does not grow with it.
+    /// The front end of an adapter, or that which the files of a plain backbone
+    /// ask for, for this model, without a limit on the length of a recording:
+    /// memory does not grow with it.
     ///
     /// # Errors
     /// Settings that no front end has.
     pub fn front_end(&self, description: Option<&AdapterDescription>) -> Result<Extractor> {
-        let mut config = match description {
-            None => front_end::pipeline(self.frames),
-            Some(description) => front_end_of(description)?,
+        let mut config = match (description, &self.own_front_end) {
+            (Some(description), _) => front_end_of(description)?,
+            (None, Some(own)) => own.clone(),
+            (None, None) => front_end::pipeline(self.frames),
         };
         config.ast.max_length = self.frames;
         let limits = &mut config.decode.limits;
@@ -181,4 +190,95 @@ pub fn front_end_of(description: &AdapterDescription) -> Result<PipelineConfig> 
         "`features` in adapter_config.json are no settings of this front end; was the adapter \
          trained by another program?",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use adapters::{Compat, FORMAT_VERSION, Head, MethodConfig, save};
+    use ast_model::{AstConfig, Positions, Precision, init};
+
+    /// Clips of 32 frames; the second has 12 of its own.
+    fn windows() -> Tensor {
+        let windows = init::normal(1, "windows", &[2, 32, 32], 1.0);
+        let _ = windows.get(1).narrow(0, 12, 20).fill_(-0.4);
+        windows
+    }
+
+    fn rows(values: &Tensor) -> Vec<Vec<f32>> {
+        let width = values.size()[1] as usize;
+        let flat: Vec<f32> = values.contiguous().view([-1]).try_into().unwrap();
+        flat.chunks_exact(width).map(<[f32]>::to_vec).collect()
+    }
+
+    #[test]
+    fn vectors_of_an_adapter_are_those_of_its_own_tokens_and_its_own_padding() {
+        let shape = AstConfig {
+            hidden_size: 8,
+            num_attention_heads: 2,
+            intermediate_size: 8,
+            num_hidden_layers: 1,
+            num_mel_bins: 32,
+            max_length: 32,
+            ..AstConfig::tiny()
+        };
+        let backbone = Checkpoint::random(&shape, 1).unwrap();
+        let json = serde_json::json!({ "method": "prompt", "prompts": 3, "pooling": "prompts" });
+        let method: MethodConfig = serde_json::from_value(json).unwrap();
+        let options = AdaptOptions {
+            mask_padding: true,
+            ..AdaptOptions::new(2)
+        };
+        let model = AdaptedModel::new(&backbone, &method, &options).unwrap();
+        let description = AdapterDescription {
+            format_version: FORMAT_VERSION,
+            method,
+            compat: Compat::Fixed,
+            backbone_fingerprint: backbone.fingerprint(),
+            backbone: "random".into(),
+            blocks: 1,
+            strides: [10, 10],
+            precision: Precision::F32,
+            max_length: 32,
+            positions: Positions::Crop,
+            pooling: Pooling::All,
+            head: Head::Linear,
+            first_block: 0,
+            mask_padding: true,
+            labels: ["a", "b"].map(str::to_owned).to_vec(),
+            features: serde_json::json!({}),
+        };
+        let folder = tempfile::tempdir().unwrap();
+        save(folder.path(), &model, &description).unwrap();
+
+        let features = windows();
+        let flat: Vec<f32> = features.contiguous().view([-1]).try_into().unwrap();
+        let views: Vec<_> = flat
+            .chunks_exact(32 * 32)
+            .map(|window| ArrayView2::from_shape((32, 32), window).unwrap())
+            .collect();
+        for pooling in [None, Some(Pooling::Patches), Some(Pooling::All)] {
+            let gives = Vectors::Pooled(pooling);
+            let plain = AdaptOptions::new(1);
+            let encoder = Encoder::adapted(folder.path(), &backbone, &plain, gives).unwrap();
+            let expected = model.embeddings(&features, pooling).unwrap();
+            assert_eq!(
+                encoder.encode(&views).unwrap(),
+                rows(&expected),
+                "{pooling:?}"
+            );
+        }
+        // The head pools the three prompts behind the class token.
+        let tokens = tch::no_grad(|| model.tokens(&features, &Step::evaluation())).unwrap();
+        let prompts = tokens.narrow(1, 1, 3);
+        let over_tokens: &[i64] = &[1];
+        let expected = prompts.mean_dim(over_tokens, false, None::<Kind>);
+        let found = model.embeddings(&features, None).unwrap();
+        assert!((found - expected).abs().max().double_value(&[]) < 1e-5);
+        let impossible = Vectors::Pooled(Some(Pooling::ClsDist));
+        let plain = AdaptOptions::new(1);
+        let encoder = Encoder::adapted(folder.path(), &backbone, &plain, impossible).unwrap();
+        let error = encoder.encode(&views).unwrap_err().to_string();
+        assert!(error.contains("keep_distillation"), "{error}");
+    }
 }
