@@ -272,6 +272,30 @@ mod tests {
     }
 
     #[test]
+    fn the_recipe_that_comes_with_the_project_can_be_used() {
+        let text = include_str!("../../recipes/ast-tiny-audio.toml");
+        let config: PretrainConfig = toml::from_str(text).unwrap();
+        config.validate().unwrap();
+        let datasets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../datasets");
+        for task in &config.tasks {
+            let manifest = datasets.join(format!("{}.toml", task.name));
+            assert!(manifest.is_file(), "{}", manifest.display());
+        }
+        let targets = [
+            "mandarin-tone",
+            "prompt-language",
+            "esc-50",
+            "speech-commands-v2",
+        ];
+        assert!(
+            config
+                .tasks
+                .iter()
+                .all(|task| !targets.contains(&task.name.as_str()))
+        );
+    }
+
+    #[test]
     fn what_cannot_be_is_refused_by_name() {
         let refused = |change: fn(&mut PretrainConfig), name: &str| {
             let error = changed(change).unwrap_err();
