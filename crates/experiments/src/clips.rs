@@ -7,6 +7,7 @@ use crate::data::Features;
 
 mod augmentation;
 mod batches;
+pub(crate) mod transfer;
 
 pub(crate) use augmentation::is_default;
 pub use augmentation::{Augmentation, Augmented};

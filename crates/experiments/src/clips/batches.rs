@@ -8,7 +8,7 @@ use ndarray::{ArrayView2, ArrayViewMut2, s};
 use tch::{Device, Tensor};
 
 use super::augmentation::{Augmented, is_default};
-use super::{Augmentation, Clips};
+use super::{Augmentation, Clips, transfer};
 
 /// A batch as plain numbers.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,13 +45,12 @@ pub struct Recipe<'a> {
 }
 
 impl Batch {
-    /// Features [B, T, F] and labels [B] as tensors.
+    /// Features [B, T, F] and labels [B] as tensors. On a GPU they come through
+    /// pinned memory, and this does not wait until they are there.
     pub fn tensors(&self, device: Device) -> (Tensor, Tensor) {
         (
-            Tensor::from_slice(&self.features)
-                .reshape(self.shape)
-                .to_device(device),
-            Tensor::from_slice(&self.labels.classes).to_device(device),
+            transfer::send(&self.features, device).reshape(self.shape),
+            transfer::send(&self.labels.classes, device),
         )
     }
 }

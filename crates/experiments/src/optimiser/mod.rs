@@ -170,18 +170,18 @@ impl AdamW {
         Ok(())
     }
 
-    /// Euclidean norm of the gradient of the step in progress; where it is
-    /// above `largest`, the gradient is scaled by largest / (norm + 10⁻⁶), as
-    /// `torch.nn.utils.clip_grad_norm_` does.
+    /// Scales the gradient of the step in progress by
+    /// min(1, largest / (norm + 10⁻⁶)), as `torch.nn.utils.clip_grad_norm_` does,
+    /// and returns its Euclidean norm before: a scalar in f64 on the device, so
+    /// that nobody has to wait for it.
     ///
     /// # Errors
     /// When libtorch refuses an operation.
-    pub fn clip(&mut self, largest: f64) -> Result<f64, TchError> {
-        let norm = self.gradients.f_norm()?.f_double_value(&[])?;
-        let factor = largest / (norm + 1e-6);
-        if factor < 1.0 {
-            let _ = self.gradients.f_mul_scalar_(factor)?;
-        }
+    pub fn clip(&mut self, largest: f64) -> Result<Tensor, TchError> {
+        let norm = self.gradients.f_norm()?.f_to_kind(Kind::Double)?;
+        let limit = norm.f_full_like(largest)?;
+        let factor = limit.f_div(&norm.f_add_scalar(1e-6)?)?.f_clamp_max(1.0)?;
+        let _ = self.gradients.f_mul_(&factor)?;
         Ok(norm)
     }
 

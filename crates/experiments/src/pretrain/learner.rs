@@ -206,7 +206,7 @@ impl Learner for Pretrainer<'_> {
         step: &Step,
         weight: f64,
         optimiser: &mut AdamW,
-    ) -> Result<f64, TrainingError> {
+    ) -> Result<Tensor, TrainingError> {
         let plain;
         let features = match &piece.features {
             Some(features) => features,
@@ -223,7 +223,7 @@ impl Learner for Pretrainer<'_> {
         let losses = self.losses(features, &piece.labels.classes, step, &draw)?;
         let sum = self.sum(&losses)?;
         optimiser.accumulate(&sum, weight)?;
-        Ok(sum.f_double_value(&[])?)
+        Ok(sum.detach())
     }
 
     fn validate(

@@ -4,12 +4,14 @@ use adapters::{AdaptedModel, AdapterError};
 use ast_model::Step;
 use tch::Tensor;
 
-use super::learner::{Figures, Learner, Piece, plain_features};
-use super::source::value;
+use super::learner::{Figures, Learner, Piece};
 use super::{FrozenCache, TrainingConfig, TrainingError};
 use crate::clips::Clips;
 use crate::evaluation::score;
 use crate::optimiser::AdamW;
+
+/// Most bytes of features that are kept on a GPU, where clips stay the same.
+const DEVICE_BYTES: u64 = 4 << 30;
 
 /// A model, its clips, and what is kept of them.
 pub(super) struct Classifier<'a> {
@@ -17,6 +19,10 @@ pub(super) struct Classifier<'a> {
     clips: &'a Clips,
     config: &'a TrainingConfig,
     cache: Option<FrozenCache>,
+    /// Features on the device.
+    resident: Option<FrozenCache>,
+    /// Bytes that these may take.
+    resident_limit: u64,
 }
 
 impl<'a> Classifier<'a> {
@@ -26,6 +32,33 @@ impl<'a> Classifier<'a> {
             clips,
             config,
             cache: None,
+            resident: None,
+            resident_limit: if clips.device.is_cuda() {
+                DEVICE_BYTES
+            } else {
+                0
+            },
+        }
+    }
+
+    /// The same with another limit for features kept on the device.
+    #[cfg(test)]
+    pub fn keeping_features(mut self, bytes: u64) -> Self {
+        self.resident_limit = bytes;
+        self
+    }
+
+    /// Features of clips as they are.
+    fn plain(&self, indices: &[usize]) -> Tensor {
+        let kept = self.resident.as_ref();
+        let kept = kept.and_then(|resident| resident.select(indices));
+        kept.unwrap_or_else(|| self.clips.batch(indices).0)
+    }
+
+    fn features(&self, piece: &Piece) -> Tensor {
+        match &piece.features {
+            Some(features) => features.shallow_clone(),
+            None => self.plain(piece.indices),
         }
     }
 
@@ -35,19 +68,17 @@ impl<'a> Classifier<'a> {
         let kept = self.cache.as_ref().and_then(|cache| cache.select(indices));
         match kept {
             Some(frozen) => self.model.forward_frozen(&frozen, &step),
-            None => self.model.forward(&self.clips.batch(indices).0, &step),
+            None => self.model.forward(&self.plain(indices), &step),
         }
     }
 
     /// Class scores in a training step.
     fn forward(&self, piece: &Piece, step: &Step) -> Result<Tensor, TrainingError> {
-        let kept = self.cache.as_ref().map(|cache| cache.select(piece.indices));
+        let cache = self.cache.as_ref();
+        let kept = cache.and_then(|cache| cache.select(piece.indices));
         Ok(match kept {
-            Some(Some(kept)) => self.model.forward_frozen(&kept, step)?,
-            // Cannot be: the cache has all training clips. Features would do.
-            _ => self
-                .model
-                .forward(&plain_features(piece, self.clips), step)?,
+            Some(kept) => self.model.forward_frozen(&kept, step)?,
+            None => self.model.forward(&self.features(piece), step)?,
         })
     }
 }
@@ -65,25 +96,32 @@ impl Learner for Classifier<'_> {
         self.model.buffers()
     }
 
-    /// The [`FrozenCache`], where it is wanted and exact.
+    /// The [`FrozenCache`], where it is wanted and exact; else, on a GPU, the
+    /// features, where they are few enough.
     fn prepare(
         &mut self,
         indices: &[usize],
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<(), TrainingError> {
-        let limit = self.config.frozen_cache_mib << 20;
-        let clips_stay = self.config.clips_stay() && !self.config.activation_checkpointing;
-        if limit == 0 || !clips_stay {
+        if !self.config.clips_stay() {
             return Ok(());
         }
         let whole = self.config.batch;
         let batch = self.config.micro_batch.unwrap_or(whole).min(whole);
-        self.cache = FrozenCache::compute(self.model, self.clips, indices, batch, limit, go_on)?;
+        let limit = self.config.frozen_cache_mib << 20;
+        if limit > 0 && !self.config.activation_checkpointing {
+            self.cache =
+                FrozenCache::compute(self.model, self.clips, indices, batch, limit, go_on)?;
+        }
+        if self.cache.is_none() && self.resident_limit > 0 {
+            let limit = self.resident_limit;
+            self.resident = FrozenCache::features(self.clips, indices, batch, limit, go_on)?;
+        }
         Ok(())
     }
 
     fn needs_features(&self) -> bool {
-        self.cache.is_none()
+        self.cache.is_none() && self.resident.is_none()
     }
 
     fn kept_bytes(&self) -> u64 {
@@ -96,7 +134,7 @@ impl Learner for Classifier<'_> {
         step: &Step,
         weight: f64,
         optimiser: &mut AdamW,
-    ) -> Result<f64, TrainingError> {
+    ) -> Result<Tensor, TrainingError> {
         let TrainingConfig {
             objective,
             label_smoothing,
@@ -104,16 +142,15 @@ impl Learner for Classifier<'_> {
         } = *self.config;
         let task = |logits: &Tensor| objective.loss(logits, &piece.labels, label_smoothing);
         if self.config.activation_checkpointing {
-            let features = plain_features(piece, self.clips);
+            let features = self.features(piece);
             let pass = self.model.forward_recomputed(&features, step)?;
             let task = task(pass.logits())?;
-            let loss = value(&task)?;
             pass.backward(&task)?;
             optimiser.accumulate_taken(weight)?;
-            return Ok(loss);
+            return Ok(task.detach());
         }
         let task = task(&self.forward(piece, step)?)?;
-        let loss = value(&task)?;
+        let loss = task.detach();
         let extra = step.take_loss().into_iter();
         let whole = extra.fold(task, |sum, extra| sum + extra);
         optimiser.accumulate(&whole, weight)?;
@@ -138,5 +175,60 @@ impl Learner for Classifier<'_> {
         let objective = self.config.objective;
         let (loss, scores) = score(&mut forward, self.clips, part, batch, objective)?;
         Ok(Figures::of(loss, &scores))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Split;
+    use crate::toy;
+    use crate::training::{Control, Event, Runtime, train_learner};
+
+    #[test]
+    fn features_kept_on_the_device_train_to_the_same_bits() {
+        let labels: Vec<i64> = (0..14).map(|index| index % 2).collect();
+        let (clips, config) = (toy::separable(&labels), TrainingConfig::new(3, 4, 5e-3, 3));
+        let split = Split {
+            train: (0..10).collect(),
+            validation: (10..14).collect(),
+            ..Split::default()
+        };
+        let run = |bytes: u64| {
+            let model = toy::model("soft-moa", 2);
+            let mut learner = Classifier::new(&model, &clips, &config);
+            learner = learner.keeping_features(bytes);
+            let mut frozen = 0;
+            let mut observe = |event: Event| {
+                frozen += usize::from(matches!(event, Event::Frozen { .. }));
+                Control::Continue
+            };
+            let runtime = Runtime::default();
+            let trained = train_learner(
+                &mut learner,
+                &clips,
+                &split,
+                &config,
+                &runtime,
+                &mut observe,
+            )
+            .unwrap();
+            let values = model.trained().iter();
+            let values: Vec<Vec<f32>> = values
+                .map(|(_, tensor)| Vec::try_from(tensor.reshape([-1])).unwrap())
+                .collect();
+            let losses: Vec<f64> = trained
+                .epochs
+                .iter()
+                .map(|epoch| epoch.train_loss)
+                .collect();
+            (values, losses, frozen > 0)
+        };
+        let (values, losses, kept) = run(1 << 30);
+        let (expected, expected_losses, none) = run(0);
+        assert_eq!((values, losses), (expected, expected_losses));
+        assert!(kept && !none);
+        // Too many for the memory allowed: as without.
+        assert!(!run(1000).2);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tch::Tensor;
 
 use super::TrainingError;
-use crate::clips::{Clips, Labels};
+use crate::clips::Labels;
 use crate::metrics::{Metrics, Scores};
 use crate::optimiser::AdamW;
 use ast_model::Step;
@@ -50,8 +50,8 @@ pub trait Learner {
     }
 
     /// Adds `weight` times the gradient of the mean loss of a piece to
-    /// `optimiser`; returns that loss. All random draws follow from
-    /// `step.seed`.
+    /// `optimiser`; returns that loss, a scalar on the device, so that nobody
+    /// has to wait for it. All random draws follow from `step.seed`.
     ///
     /// # Errors
     /// When a pass fails.
@@ -61,7 +61,7 @@ pub trait Learner {
         step: &Step,
         weight: f64,
         optimiser: &mut AdamW,
-    ) -> Result<f64, TrainingError>;
+    ) -> Result<Tensor, TrainingError>;
 
     /// Figures of the clips `part`, in batches of `batch`, without gradients;
     /// `go_on` is asked after each batch, with the number of clips done.
@@ -119,14 +119,5 @@ impl Figures {
             mean_average_precision: metrics.mean_average_precision,
             parts: BTreeMap::new(),
         }
-    }
-}
-
-/// Where the features of a piece that has none come from: the clips
-/// themselves, unchanged.
-pub(super) fn plain_features(piece: &Piece, clips: &Clips) -> Tensor {
-    match &piece.features {
-        Some(features) => features.shallow_clone(),
-        None => clips.batch(piece.indices).0,
     }
 }

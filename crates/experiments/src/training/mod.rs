@@ -19,6 +19,7 @@ mod saved;
 mod session;
 mod source;
 mod state;
+mod unread;
 
 pub use config::{Objective, Selection, TrainingConfig};
 pub use error::TrainingError;
@@ -37,7 +38,8 @@ pub struct Progress {
     pub clips: usize,
     /// Clips to see in all.
     pub total: usize,
-    /// Mean loss of the batch.
+    /// Mean loss of the batch; on a GPU that of the step before, whose value is
+    /// there without waiting.
     pub loss: f64,
 }
 

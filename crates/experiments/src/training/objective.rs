@@ -3,7 +3,7 @@
 use tch::{Device, Kind, Reduction, TchError, Tensor};
 
 use super::Objective;
-use crate::clips::Labels;
+use crate::clips::{Labels, transfer};
 use crate::evaluation::cross_entropy;
 
 impl Objective {
@@ -39,7 +39,7 @@ impl Objective {
                 Err(TchError::Shape("clips without several labels".to_owned()))
             }
             (Objective::CrossEntropy, _) if labels.blends.is_empty() && smoothing == 0.0 => {
-                let classes = Tensor::from_slice(&labels.classes).to_device(device);
+                let classes = transfer::send(&labels.classes, device);
                 cross_entropy(logits, &classes)
             }
             (Objective::CrossEntropy, _) => {
@@ -74,6 +74,5 @@ fn soft_targets(labels: &Labels, classes: usize, smoothing: f64) -> Result<Vec<f
 }
 
 fn matrix(values: &[f32], rows: usize, device: Device) -> Result<Tensor, TchError> {
-    let tensor = Tensor::f_from_slice(values)?;
-    Ok(tensor.f_reshape([rows as i64, -1])?.to_device(device))
+    transfer::send(values, device).f_reshape([rows as i64, -1])
 }

@@ -3,12 +3,13 @@
 use std::time::Instant;
 
 use ast_model::Step;
-use tch::{Tensor, no_grad};
+use tch::{Kind, Tensor, no_grad};
 
 use super::learner::{Learner, Piece};
 use super::saved::{Kept, Saver};
 use super::source::{Item, Maker};
 use super::state::State;
+use super::unread::Unread;
 use super::{
     Control, EpochMetrics, Event, Progress, Runtime, Selection, Trained, TrainingConfig,
     TrainingError, groups,
@@ -33,6 +34,9 @@ struct Session<'a> {
     state: State,
     best: Option<Kept>,
     saver: Saver<'a>,
+    unread: Unread,
+    /// Of the last step that was looked at.
+    loss: f64,
     /// Whether to stop at the end of the epoch.
     last_epoch: bool,
 }
@@ -64,6 +68,8 @@ pub(super) fn run(
         optimiser,
         best: None,
         saver: Saver::new(learner, clips, split, config, runtime.checkpoints.as_ref()),
+        unread: Unread::on(clips.device),
+        loss: 0.0,
         last_epoch: false,
         learner,
     };
@@ -149,12 +155,13 @@ impl Session<'_> {
                 return Ok(()); // cannot be: there is a batch for every step
             };
             let item = item?;
-            let loss = self.step(&item)?;
-            self.state.loss_sum += loss * item.indices.len() as f64;
+            let (loss, norm) = self.step(&item)?;
+            self.unread.push(loss, norm, item.indices.len());
             self.state.steps += 1;
+            self.read(self.state.steps == self.steps_per_epoch)?;
             self.state.seconds += start.elapsed().as_secs_f64();
             self.state.waiting_seconds += (batches.waited() - waited).as_secs_f64();
-            let told = observe(Event::Step(self.progress(loss)));
+            let told = observe(Event::Step(self.progress()));
             self.obey(told)?;
             if self.saver.is_due() {
                 self.save()?;
@@ -163,11 +170,25 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// One update; the mean loss of the batch.
-    fn step(&mut self, item: &Item) -> Result<f64, TrainingError> {
+    /// Looks at the losses that are due, or at all there are.
+    fn read(&mut self, all: bool) -> Result<(), TrainingError> {
+        while let Some(step) = self.unread.next(all)? {
+            if let Some(broken) = step.broken {
+                return Err(self.diverged(broken));
+            }
+            self.loss = step.loss;
+            self.state.loss_sum += step.loss * step.clips as f64;
+        }
+        Ok(())
+    }
+
+    /// One update; the mean loss of the batch and, where it is clipped, the norm
+    /// of its gradient, as scalars on the device.
+    fn step(&mut self, item: &Item) -> Result<(Tensor, Option<Tensor>), TrainingError> {
         let config = self.config;
         let number = self.number();
-        let (count, mut sum) = (item.indices.len(), 0.0);
+        let count = item.indices.len();
+        let mut sum = Tensor::f_zeros([], (Kind::Double, self.clips.device))?;
         let batch = item.batch.as_ref();
         let features = batch.map(|batch| batch.tensors(self.clips.device).0);
         let size = config.micro_batch.unwrap_or(count).min(count);
@@ -184,14 +205,15 @@ impl Session<'_> {
             let step = Step::training(piece_seed(config.seed, number, index));
             let optimiser = &mut self.optimiser;
             let loss = self.learner.gradient(&piece, &step, weight, optimiser)?;
-            sum += weight * self.finite(loss)?;
+            let loss = loss.f_to_kind(Kind::Double)?.f_mul_scalar(weight)?;
+            sum = sum.f_add(&loss)?;
         }
-        if let Some(largest) = config.clip_norm {
-            let norm = self.optimiser.clip(largest)?;
-            self.finite(norm)?;
-        }
+        let norm = match config.clip_norm {
+            Some(largest) => Some(self.optimiser.clip(largest)?),
+            None => None,
+        };
         self.optimiser.update(self.rate(number))?;
-        Ok(sum)
+        Ok((sum, norm))
     }
 
     /// Validation, and what follows from it.
@@ -211,7 +233,9 @@ impl Session<'_> {
             }
             other => other?,
         };
-        self.finite(figures.loss)?;
+        if !figures.loss.is_finite() {
+            return Err(self.diverged(figures.loss));
+        }
         let state = &self.state;
         let count = self.split.train.len();
         let metrics = EpochMetrics {
@@ -262,25 +286,22 @@ impl Session<'_> {
         warmup_cosine(rate, number, steps, warmup)
     }
 
-    fn finite(&self, loss: f64) -> Result<f64, TrainingError> {
-        if loss.is_finite() {
-            return Ok(loss);
-        }
-        Err(TrainingError::Diverged {
+    fn diverged(&self, loss: f64) -> TrainingError {
+        TrainingError::Diverged {
             loss,
             epoch: self.state.epoch,
             learning_rate: self.config.learning_rate,
-        })
+        }
     }
 
-    fn progress(&self, loss: f64) -> Progress {
+    fn progress(&self) -> Progress {
         let count = self.split.train.len();
         let seen = (self.state.steps * self.config.batch).min(count);
         Progress {
             epoch: self.state.epoch,
             clips: self.state.epoch * count + seen,
             total: count * self.config.epochs,
-            loss,
+            loss: self.loss,
         }
     }
 
@@ -294,6 +315,7 @@ impl Session<'_> {
     }
 
     fn save(&mut self) -> Result<(), TrainingError> {
+        self.read(true)?;
         self.state.counters = self.optimiser.counters();
         let step = self.number();
         no_grad(|| {

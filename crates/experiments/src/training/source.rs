@@ -7,7 +7,7 @@ use adapters::{AdaptedModel, FrozenPart};
 use tch::{Kind, Tensor, no_grad};
 
 use super::{TrainingConfig, TrainingError};
-use crate::clips::{Augmented, Batch, Clips, Labels, Recipe};
+use crate::clips::{Augmented, Batch, Clips, Labels, Recipe, transfer};
 use crate::random::permutation;
 
 /// What the frozen part of a model makes of each clip, computed once for all
@@ -41,14 +41,43 @@ impl FrozenCache {
         limit: u64,
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Option<Self>, TrainingError> {
-        if model.frozen_part().is_none() || indices.is_empty() {
+        if model.frozen_part().is_none() {
             return Ok(None);
         }
+        let part = |chunk: &[usize]| {
+            let (features, _) = clips.batch(chunk);
+            Ok(no_grad(|| model.frozen(&features))?)
+        };
+        Self::collect(&part, indices, batch, limit, go_on)
+    }
+
+    /// The features themselves, on the device of the clips; as
+    /// [`compute`](Self::compute).
+    ///
+    /// # Errors
+    /// As [`compute`](Self::compute).
+    pub(super) fn features(
+        clips: &Clips,
+        indices: &[usize],
+        batch: usize,
+        limit: u64,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<Self>, TrainingError> {
+        let part = |chunk: &[usize]| Ok(clips.batch(chunk).0);
+        Self::collect(&part, indices, batch, limit, go_on)
+    }
+
+    fn collect(
+        part: &dyn Fn(&[usize]) -> Result<Tensor, TrainingError>,
+        indices: &[usize],
+        batch: usize,
+        limit: u64,
+        go_on: &mut dyn FnMut(usize) -> bool,
+    ) -> Result<Option<Self>, TrainingError> {
         let mut values: Option<Tensor> = None;
         let mut done = 0;
         for chunk in indices.chunks(batch.max(1)) {
-            let (features, _) = clips.batch(chunk);
-            let part = no_grad(|| model.frozen(&features))?;
+            let part = part(chunk)?;
             if values.is_none() {
                 let per_clip = part.numel() / chunk.len() * part.kind().elt_size_in_bytes();
                 if per_clip as u64 * indices.len() as u64 > limit {
@@ -74,7 +103,7 @@ impl FrozenCache {
     /// Those of the clips `indices`; nothing where one is not among them.
     pub fn select(&self, indices: &[usize]) -> Option<Tensor> {
         let rows: Option<Vec<i64>> = indices.iter().map(|i| self.rows.get(i).copied()).collect();
-        let rows = Tensor::from_slice(&rows?).to_device(self.values.device());
+        let rows = transfer::send(&rows?, self.values.device());
         Some(self.values.index_select(0, &rows))
     }
 
@@ -166,9 +195,4 @@ pub fn describe(part: Option<FrozenPart>) -> String {
         Some(FrozenPart::Pooled) => "one vector per clip".to_owned(),
         Some(FrozenPart::Layers) => "one vector per clip and block".to_owned(),
     }
-}
-
-/// f32 sums of a loss that is on any device.
-pub(super) fn value(loss: &Tensor) -> Result<f64, tch::TchError> {
-    loss.f_to_kind(Kind::Double)?.f_double_value(&[])
 }
