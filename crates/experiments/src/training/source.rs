@@ -4,7 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use adapters::{AdaptedModel, FrozenPart};
-use tch::{Kind, Tensor, no_grad};
+use tch::{Tensor, no_grad};
 
 use super::{TrainingConfig, TrainingError};
 use crate::clips::{Augmented, Batch, Clips, Labels, Recipe, transfer};
