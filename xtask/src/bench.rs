@@ -16,8 +16,20 @@ const PROGRAM: &str = "soft-moa";
 /// `cargo xtask bench-all`.
 pub fn command(paths: &Paths, args: &BenchArgs) -> Result<()> {
     let mut soft_moa = prepare(paths, args.profile)?;
+    soft_moa.args(jobs(args.profile, &args.extra));
     soft_moa.args(&args.extra);
     become_program(soft_moa)
+}
+
+/// As many runs at once as fit the machine, unless the user says otherwise. The
+/// smoke profile is over before a second process would have started.
+fn jobs(profile: Profile, extra: &[String]) -> &'static [&'static str] {
+    let said = |word: &String| word == "--jobs" || word.starts_with("--jobs=");
+    match profile {
+        Profile::Smoke => &[],
+        _ if extra.iter().any(said) => &[],
+        _ => &["--jobs", "0"],
+    }
 }
 
 /// Hands over to the program: on Ctrl-C it saves its state, and nothing may

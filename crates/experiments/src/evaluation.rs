@@ -83,25 +83,8 @@ pub fn measure_while(
         let (features, _) = clips.batch(indices);
         model.forward(&features, &Step::evaluation())
     };
-    // Over no clips first: it has the form of the result.
-    let (_, mut all) = score(&mut forward, clips, &[], batch, objective)?;
-    let (mut sum, mut done) = (0.0, 0);
-    for indices in part.chunks(batch.max(1)) {
-        let (loss, scores) = score(&mut forward, clips, indices, batch, objective)?;
-        sum += loss * indices.len() as f64;
-        all.classes = scores.classes;
-        all.logits.extend(scores.logits);
-        all.labels.extend(scores.labels);
-        if let (Some(all), Some(targets)) = (&mut all.targets, scores.targets) {
-            all.extend(targets);
-        }
-        done += indices.len();
-        if !go_on(done) {
-            return Ok(None);
-        }
-    }
-    let loss = sum / part.len().max(1) as f64;
-    Ok(Some((loss, Metrics::of(&all))))
+    let found = score_while(&mut forward, clips, part, batch, objective, go_on)?;
+    Ok(found.map(|(loss, scores)| (loss, Metrics::of(&scores))))
 }
 
 /// Mean loss and class scores of the clips `part`; `forward` gives the scores
@@ -109,13 +92,30 @@ pub fn measure_while(
 ///
 /// # Errors
 /// When `forward` fails.
-pub(crate) fn score<E: From<TchError>>(
-    forward: &mut dyn FnMut(&[usize]) -> Result<Tensor, E>,
+pub(crate) fn score(
+    forward: &mut dyn FnMut(&[usize]) -> Result<Tensor, AdapterError>,
     clips: &Clips,
     part: &[usize],
     batch: usize,
     objective: Objective,
-) -> Result<(f64, Scores), E> {
+) -> Result<(f64, Scores), AdapterError> {
+    let found = score_while(forward, clips, part, batch, objective, &mut |_| true)?;
+    Ok(found.unwrap_or_default()) // it is there: nobody said no
+}
+
+/// As [`score`]; `go_on` is told after each batch how many clips are done, and
+/// where it says no there is nothing.
+///
+/// # Errors
+/// When `forward` fails.
+pub(crate) fn score_while(
+    forward: &mut dyn FnMut(&[usize]) -> Result<Tensor, AdapterError>,
+    clips: &Clips,
+    part: &[usize],
+    batch: usize,
+    objective: Objective,
+    go_on: &mut dyn FnMut(usize) -> bool,
+) -> Result<Option<(f64, Scores)>, AdapterError> {
     let several = objective == Objective::BinaryCrossEntropy;
     let mut scores = Scores {
         classes: 0,
@@ -123,7 +123,7 @@ pub(crate) fn score<E: From<TchError>>(
         labels: Vec::with_capacity(part.len()),
         targets: several.then(Vec::new),
     };
-    let mut sum = 0.0;
+    let (mut sum, mut done) = (0.0, 0);
     for indices in part.chunks(batch.max(1)) {
         let labels = clips.labels_of(indices);
         let logits = no_grad(|| forward(indices))?;
@@ -136,8 +136,12 @@ pub(crate) fn score<E: From<TchError>>(
         if let (Some(targets), Some((values, _))) = (&mut scores.targets, &labels.targets) {
             targets.extend(values);
         }
+        done += indices.len();
+        if !go_on(done) {
+            return Ok(None);
+        }
     }
-    Ok((sum / part.len().max(1) as f64, scores))
+    Ok(Some((sum / part.len().max(1) as f64, scores)))
 }
 
 /// Mean cross-entropy of logits [B, C] against labels [B].

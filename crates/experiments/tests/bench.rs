@@ -8,7 +8,7 @@ use std::fs;
 
 use adapters::AdaptOptions;
 use ast_model::{AstConfig, Checkpoint, Positions};
-use support::{Setup, tone};
+use support::{Setup, run, tone};
 
 const METHODS: [&str; 3] = ["linear", "adapter", "soft-moa"];
 
@@ -123,6 +123,24 @@ fn another_folder_and_cache_give_the_same_losses_accuracies_and_adapters() {
         12,
         "runs of other seeds, folds or methods have the same adapter"
     );
+}
+
+#[test]
+fn several_processes_at_once_give_the_results_of_one() {
+    let setup = Setup::new().with_twelve_runs();
+    let outcome = run(setup.command("pool").args(["--jobs", "2"])).succeeded();
+    let said = outcome.stderr;
+    assert!(said.contains("2 processes at once"), "{said}");
+    let alone = run(&mut setup.command("alone")).succeeded();
+    assert_eq!(setup.results("pool"), setup.results("alone"));
+    let rows = |text: &str| {
+        text.lines()
+            .filter(|line| line.contains("soft-moa"))
+            .count()
+    };
+    assert!(rows(&outcome.stdout) > 0);
+    assert_eq!(rows(&outcome.stdout), rows(&alone.stdout));
+    assert_eq!(setup.report("pool")["runs"].as_array().unwrap().len(), 12);
 }
 
 #[test]

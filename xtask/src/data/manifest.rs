@@ -29,6 +29,8 @@ pub enum Source {
     SameAs(SameAs),
     /// One file of a Python wheel, turned into a backbone.
     Wheel(WheelMember),
+    /// A backbone that comes with this repository.
+    Shipped(Shipped),
     /// Nothing that is fetched: the user gets it.
     Manual(Manual),
 }
@@ -50,6 +52,16 @@ pub struct Manual {
 pub struct SameAs {
     /// Name of the data set that is fetched instead.
     pub data_set: String,
+}
+
+/// A folder of this repository with a backbone of the manifest's name.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Shipped {
+    /// The folder, from the top of the repository.
+    pub folder: String,
+    /// SHA-256 of its `model.safetensors`.
+    pub sha256: String,
 }
 
 /// Debian packages that together make a data set.
@@ -173,6 +185,7 @@ fn parse(text: &str, stem: &str) -> Result<Manifest> {
                 bail!("`data-set` names the data set itself: name the one that is fetched");
             }
         }
+        Some(Source::Shipped(shipped)) => require_sha256(&shipped.sha256)?,
         Some(Source::Manual(manual)) => {
             require_one_line("where", &manual.place)?;
             require_one_line("layout", &manual.layout)?;

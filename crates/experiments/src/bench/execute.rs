@@ -3,14 +3,14 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use adapters::{
-    AdaptOptions, AdaptedModel, AdapterDescription, FORMAT_VERSION, Head, MethodConfig,
+    AdaptOptions, AdaptedModel, AdapterDescription, FORMAT_VERSION, MethodConfig, MultiplyAdds,
     multiply_adds,
 };
 use anyhow::{Context, Result};
-use ast_model::Pooling;
+use ast_model::AstConfig;
 
 use super::BenchOptions;
-use super::plan::Run;
+use super::plan::{Run, RunConfig};
 use super::profile::Profile;
 use super::progress::Bars;
 use super::tasks::Task;
@@ -59,9 +59,9 @@ pub fn execute(
             seed: config.training.seed,
             precision: config.precision,
             device: options.device,
-            pooling: Pooling::All,
-            head: Head::Linear,
-            first_block: 0,
+            pooling: config.pooling,
+            head: config.head,
+            first_block: config.first_block,
             patchout: config.patchout,
             mask_padding: config.mask_padding,
         },
@@ -99,9 +99,9 @@ pub fn execute(
         precision: config.precision,
         max_length: config.max_length as i64,
         positions: config.positions,
-        pooling: Pooling::All,
-        head: Head::Linear,
-        first_block: 0,
+        pooling: config.pooling,
+        head: config.head,
+        first_block: config.first_block,
         mask_padding: config.mask_padding,
         labels: class_names.clone(),
         features: serde_json::to_value(&config.front_end)?,
@@ -143,7 +143,7 @@ pub fn execute(
         train_clips_per_second: run.work as f64 / seconds_training.max(1e-9),
         seconds_per_epoch: mean_seconds(&trained.epochs),
         seconds_per_step: mean_seconds(&trained.epochs) / steps.max(1) as f64,
-        multiply_adds: multiply_adds(&checkpoint.config, &config.method),
+        multiply_adds: counted(&checkpoint.config, config),
         expert_use,
         epochs: trained.epochs,
         seconds: start.elapsed().as_secs_f64(),
@@ -151,6 +151,16 @@ pub fn execute(
         started_unix: now().saturating_sub(start.elapsed().as_secs()),
         environment: describe(&options.device_name),
     })
+}
+
+/// Multiply-adds of a run's model: blocks before the first have no module.
+fn counted(backbone: &AstConfig, config: &RunConfig) -> MultiplyAdds {
+    let mut adapted = backbone.clone();
+    adapted.num_hidden_layers -= config.first_block.min(backbone.num_hidden_layers);
+    MultiplyAdds {
+        backbone: multiply_adds(backbone, &config.method).backbone,
+        ..multiply_adds(&adapted, &config.method)
+    }
 }
 
 /// Trains the model of a run, from the start or from its last checkpoint.

@@ -1,16 +1,17 @@
 //! A profile resolved into single, self-contained runs.
 
-use adapters::{Compat, MethodConfig};
+use adapters::{Compat, Head, MethodConfig};
 use anyhow::{Context, Result, bail};
-use ast_model::{Patchout, Positions, Precision};
+use ast_model::{Patchout, Pooling, Positions, Precision};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::backbone::Backbone;
 use super::profile::Profile;
 use super::rows::MethodSpec;
 use super::tasks::Task;
-use crate::data::{FeatureFormat, FewShotRule, ValidationRule};
+use crate::data::{FeatureFormat, FewShotRule, ValidationRule, hex};
 use crate::random;
 use crate::training::{Selection, TrainingConfig};
 
@@ -66,6 +67,15 @@ pub struct RunConfig {
     /// Whether padded frames are left out of pooling and routing.
     #[serde(default, skip_serializing_if = "is_default")]
     pub mask_padding: bool,
+    /// The first block in which the method acts.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub first_block: usize,
+    /// From tokens to one vector per clip.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pooling: Pooling,
+    /// From that vector to class scores.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub head: Head,
     /// Seed as the profile gives it; the runs of one seed, task and fold share
     /// clips, head and order, whatever their method.
     pub seed: u64,
@@ -136,7 +146,8 @@ impl Plan {
                     precision,
                     device,
                 };
-                let config = config(profile, backbone, task, row, cell.fold, cell.seed);
+                let config = config(profile, backbone, task, row, cell.fold, cell.seed)
+                    .with_context(|| format!("task {:?}, row {:?}", task.spec.name, cell.label))?;
                 let few_shot = config.train_clips_per_class;
                 let split = task.split(cell.fold, cell.seed, few_shot)?;
                 let work = split.train.len() * config.training.epochs;
@@ -186,7 +197,7 @@ fn config(
     row: Row,
     fold: usize,
     seed: u64,
-) -> RunConfig {
+) -> Result<RunConfig> {
     let Row {
         method,
         precision,
@@ -197,7 +208,23 @@ fn config(
         .train_clips_per_class
         .or(task.spec.train_clips_per_class);
     let epochs = method.epochs.or(task.spec.epochs);
-    RunConfig {
+    let usual = TrainingConfig {
+        adamw: profile.adamw.clone(),
+        selection: match profile.compat {
+            Compat::Paper => Selection::Last,
+            Compat::Fixed => Selection::BestValidation,
+        },
+        augmentation: task.spec.augmentation.clone().unwrap_or_default(),
+        activation_checkpointing: profile.activation_checkpointing,
+        ..TrainingConfig::new(
+            epochs.unwrap_or(defaults.epochs),
+            task.spec.batch.unwrap_or(defaults.batch),
+            method.learning_rate,
+            random::run_seed(seed, &task.spec.name, fold),
+        )
+    };
+    let spec = &task.spec;
+    Ok(RunConfig {
         results_version: RESULTS_VERSION,
         task: task.spec.name.clone(),
         data_fingerprint: task.fingerprint.clone(),
@@ -219,35 +246,62 @@ fn config(
         positions: method.positions.unwrap_or(backbone.positions),
         strides: backbone.strides,
         precision,
-        patchout: profile.patchout,
+        patchout: spec.patchout.unwrap_or(profile.patchout),
         mask_padding: method.mask_padding.unwrap_or_default(),
-        training: TrainingConfig {
-            adamw: profile.adamw.clone(),
-            selection: match profile.compat {
-                Compat::Paper => Selection::Last,
-                Compat::Fixed => Selection::BestValidation,
-            },
-            augmentation: task.spec.augmentation.clone().unwrap_or_default(),
-            activation_checkpointing: profile.activation_checkpointing,
-            ..TrainingConfig::new(
-                epochs.unwrap_or(defaults.epochs),
-                task.spec.batch.unwrap_or(defaults.batch),
-                method.learning_rate,
-                random::run_seed(seed, &task.spec.name, fold),
-            )
-        },
+        first_block: method.first_block.or(spec.first_block).unwrap_or_default(),
+        pooling: method.pooling.or(spec.pooling).unwrap_or_default(),
+        head: method.head.or(spec.head).unwrap_or_default(),
+        training: training(usual, &spec.training)?,
         seed,
         fold,
         device: device.to_owned(),
+    })
+}
+
+/// `usual` with the fields that a task sets.
+fn training(usual: TrainingConfig, set: &Map<String, Value>) -> Result<TrainingConfig> {
+    if set.is_empty() {
+        return Ok(usual);
     }
+    let mut fields = serde_json::to_value(&usual)?;
+    let table = fields.as_object_mut().context("a table of settings")?;
+    table.extend(set.clone());
+    let config: TrainingConfig = serde_json::from_value(fields).context("training")?;
+    config.validate().context("training")?;
+    Ok(config)
 }
 
 /// The id of a run: the first digits of the hash of its configuration.
 pub(crate) fn id(config: &RunConfig) -> Result<String> {
     let digest = Sha256::digest(serde_json::to_vec(config)?);
-    Ok(digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hex(&digest[..8]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn set(text: &str) -> Result<TrainingConfig> {
+        let fields: Map<String, Value> = toml::from_str(text)?;
+        training(TrainingConfig::new(3, 4, 1e-3, u64::MAX), &fields)
+    }
+
+    #[test]
+    fn what_a_task_sets_of_its_training_is_on_top_and_the_rest_stays() {
+        let config = set("label_smoothing = 0.1\nmixup = { rate = 0.5 }").unwrap();
+        assert_eq!((config.label_smoothing, config.mixup.rate), (0.1, 0.5));
+        assert_eq!((config.epochs, config.batch, config.seed), (3, 4, u64::MAX));
+        assert_eq!(set("").unwrap(), TrainingConfig::new(3, 4, 1e-3, u64::MAX));
+    }
+
+    #[test]
+    fn a_setting_of_training_that_is_unknown_or_out_of_range_is_refused() {
+        for (text, word) in [
+            ("label_smooting = 0.1", "label_smooting"),
+            ("label_smoothing = 1.5", "label_smoothing"),
+        ] {
+            let message = format!("{:#}", set(text).unwrap_err());
+            assert!(message.contains(word), "{message}");
+        }
+    }
 }

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use adapters::Compat;
+use adapters::{Compat, Head};
 use anyhow::{Context, Result, bail, ensure};
-use ast_model::{AstConfig, Patchout, Positions, PrecisionChoice};
+use ast_model::{AstConfig, Patchout, Pooling, Positions, PrecisionChoice};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::clips::Augmentation;
 use crate::data::{FeatureFormat, FewShotRule, ValidationRule};
@@ -102,6 +103,23 @@ pub struct TaskSpec {
     /// Random changes of the training clips; the manifest's masks when left
     /// out.
     pub augmentation: Option<Augmentation>,
+    /// Fields of [`TrainingConfig`](crate::training::TrainingConfig) that shall
+    /// differ from what is chosen: `{ label_smoothing = 0.1 }`. Rate, passes,
+    /// batch, augmentation and seed have places of their own.
+    #[serde(default, skip_serializing_if = "Map::is_empty")]
+    pub training: Map<String, Value>,
+    /// The first block in which the methods act. Default 0, all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_block: Option<usize>,
+    /// From tokens to one vector per clip. Default `all`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// From that vector to class scores. Default `linear`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
+    /// Patches dropped in training steps instead of the profile's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patchout: Option<Patchout>,
     /// How features are stored.
     #[serde(default)]
     pub features: FeatureFormat,
@@ -276,6 +294,13 @@ impl TaskSpec {
                 "task {name:?}: {field} must be at least 1"
             );
         }
+        for field in ["learning_rate", "epochs", "batch", "seed", "augmentation"] {
+            ensure!(
+                !self.training.contains_key(field),
+                "task {name:?}: training.{field} is given elsewhere: the rate in `methods`, \
+                 epochs, batch, augmentation and seeds in the task itself"
+            );
+        }
         let folds = self.folds.as_deref();
         for (field, count) in [
             ("seeds", self.seeds.len()),
@@ -336,6 +361,16 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn settings_of_training_with_places_of_their_own_are_refused_elsewhere() {
+        let good = include_str!("../../profiles/smoke.toml");
+        let set = |text: &str| good.replacen("[[tasks]]\n", &format!("[[tasks]]\n{text}\n"), 1);
+        let profile = Profile::parse(&set("training = { clip_norm = 1.0 }")).unwrap();
+        assert_eq!(profile.tasks[0].training["clip_norm"], 1.0);
+        let error = Profile::parse(&set("training = { epochs = 1 }")).unwrap_err();
+        assert!(error.to_string().contains("training.epochs"), "{error}");
     }
 
     #[test]

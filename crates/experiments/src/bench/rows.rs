@@ -3,19 +3,22 @@
 
 use std::collections::BTreeMap;
 
-use adapters::{Compat, MethodConfig};
+use adapters::{Compat, Head, MethodConfig};
 use anyhow::{Context, Result, ensure};
-use ast_model::Positions;
+use ast_model::{Pooling, Positions};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 /// Settings of a row that are not its method's: the rows of one table should
 /// share them unless the table is about them.
-pub(super) const SHARED: [&str; 4] = [
+pub(super) const SHARED: [&str; 7] = [
     "positions",
     "train_clips_per_class",
     "epochs",
     "mask_padding",
+    "first_block",
+    "pooling",
+    "head",
 ];
 
 /// What the rows of a profile have where they leave it open.
@@ -48,6 +51,15 @@ pub struct MethodSpec {
     /// not when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mask_padding: Option<bool>,
+    /// The first block in which the method acts instead of the task's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_block: Option<usize>,
+    /// From tokens to one vector per clip instead of the task's way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pooling: Option<Pooling>,
+    /// From that vector to class scores instead of the task's way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<Head>,
 }
 
 /// A row as it is written in a profile: whole, or as another row with changes.
@@ -74,6 +86,12 @@ pub(super) struct RowText {
     epochs: Option<usize>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mask_padding: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    first_block: Option<usize>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pooling: Option<Pooling>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    head: Option<Head>,
 }
 
 impl RowText {
@@ -104,6 +122,9 @@ impl RowText {
                 .or(base.and_then(|row| row.train_clips_per_class)),
             epochs: self.epochs.or(base.and_then(|row| row.epochs)),
             mask_padding: self.mask_padding.or(base.and_then(|row| row.mask_padding)),
+            first_block: self.first_block.or(base.and_then(|row| row.first_block)),
+            pooling: self.pooling.or(base.and_then(|row| row.pooling)),
+            head: self.head.or(base.and_then(|row| row.head)),
         };
         for (path, value) in &self.set {
             row = row.with(path, value)?;
@@ -122,6 +143,9 @@ impl MethodSpec {
             "positions" => row.positions = read(value).with_context(failed)?,
             "epochs" => row.epochs = read(value).with_context(failed)?,
             "mask_padding" => row.mask_padding = read(value).with_context(failed)?,
+            "first_block" => row.first_block = read(value).with_context(failed)?,
+            "pooling" => row.pooling = read(value).with_context(failed)?,
+            "head" => row.head = read(value).with_context(failed)?,
             "learning_rate" => row.learning_rate = read(value).with_context(failed)?,
             "train_clips_per_class" => {
                 row.train_clips_per_class = read(value).with_context(failed)?;
@@ -159,6 +183,9 @@ impl MethodSpec {
         add("train_clips_per_class", serde_json::to_value(clips)?);
         add("epochs", serde_json::to_value(self.epochs)?);
         add("mask_padding", serde_json::to_value(self.mask_padding)?);
+        add("first_block", serde_json::to_value(self.first_block)?);
+        add("pooling", serde_json::to_value(self.pooling)?);
+        add("head", serde_json::to_value(self.head)?);
         Ok(settings)
     }
 

@@ -2,13 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use std::io::{self, IsTerminal};
+
 use anyhow::{Context, Result, bail};
-use experiments::bench::{self, BenchOptions, Profile};
-use experiments::{device, signals};
+use experiments::bench::{self, BenchOptions, Finished, Profile};
+use experiments::{device, signals, sweep};
 use tch::Device;
 
 use super::output::{self, Output};
 use super::places::CacheArgument;
+use super::sweep::local::{self, Pool};
+use super::sweep::status::Screen;
 
 #[derive(clap::Args)]
 pub struct Bench {
@@ -33,7 +37,14 @@ pub struct Bench {
     /// for one after every step.
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     checkpoint_every: f64,
+    /// Processes at once, each with its share of the threads; 0 for as many as cores and memory
+    /// allow, one on a GPU.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    jobs: usize,
 }
+
+/// Runs that a process makes before another is started.
+const PACK: usize = 4;
 
 /// Runs what is missing of a profile and prints the table, or `results.json`.
 pub fn run(arguments: &Bench, output: &Output) -> Result<()> {
@@ -53,7 +64,15 @@ pub fn run(arguments: &Bench, output: &Output) -> Result<()> {
         command: format!("cargo xtask bench-all --profile {}", profile.name),
         checkpoint_seconds: arguments.checkpoint_every,
     };
-    let finished = bench::run(&profile, &options)?;
+    let jobs = match (arguments.jobs, device) {
+        (0, Device::Cuda(_)) => Some(1),
+        (0, _) => None,
+        (jobs, _) => Some(jobs),
+    };
+    let finished = match jobs {
+        Some(1) => bench::run(&profile, &options)?,
+        jobs => in_pool(&profile, &options, jobs, output)?,
+    };
     if output.json() {
         let results = out.join("results.json");
         let text = std::fs::read_to_string(&results)
@@ -70,6 +89,46 @@ pub fn run(arguments: &Bench, output: &Output) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// As [`bench::run`], with several processes at once. The folder is then one of a sweep too.
+fn in_pool(
+    profile: &Profile,
+    options: &BenchOptions,
+    jobs: Option<usize>,
+    output: &Output,
+) -> Result<Finished> {
+    let Ok(planned) = sweep::plan(profile, options) else {
+        // Says what is missing, in a report too.
+        return bench::run(profile, options);
+    };
+    let sweep = &planned.sweep;
+    sweep.write(true)?;
+    let pool = Pool {
+        jobs,
+        threads: None,
+        pack: PACK,
+        cache: options.cache.clone(),
+        datasets: options.datasets.clone(),
+        checkpoint_seconds: options.checkpoint_seconds,
+    };
+    let live = io::stdout().is_terminal() && !output.json();
+    let mut screen = Screen::default();
+    let made = local::make(sweep, &pool, live.then_some(&mut screen));
+    let written = sweep::collect(sweep);
+    // Why the runs ended says more than a report that fails for the same reason.
+    let made = made?;
+    let failed = made.status.runs.iter().filter_map(|run| run.reason.clone());
+    Ok(Finished {
+        table: written?.summary,
+        broken: planned
+            .broken
+            .iter()
+            .cloned()
+            .chain(made.errors)
+            .chain(failed)
+            .collect(),
+    })
 }
 
 /// A built-in profile, or one in a file.

@@ -373,7 +373,7 @@ fn hash_samples(samples: &[f32]) -> Hash {
 }
 
 /// Hexadecimal digits of `bytes`.
-fn hex(bytes: &[u8]) -> String {
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

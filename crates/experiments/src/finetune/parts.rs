@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail, ensure};
 use serde::{Deserialize, Serialize};
 
-use crate::data::{Dataset, Hash, Split, SplitSpec};
+use crate::data::{Dataset, Hash, Split, SplitSpec, hex};
 
 /// Its name in the folder of a run.
 pub(super) const PARTS: &str = "split.json";
@@ -197,7 +197,7 @@ fn refuse<'a>(
 
 /// Enough of a hash to tell sounds apart.
 fn digits(hash: &Hash) -> String {
-    hash[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash[..8])
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use super::parts::{PARTS, run_of};
 use super::{Found, Parts, Plan, RunConfig};
 use crate::atomic;
 use crate::clips::Clips;
-use crate::data::{FeatureOptions, Stop};
+use crate::data::{FeatureOptions, Stop, hex};
 use crate::environment::describe;
 use crate::evaluation::measure_while;
 use crate::metrics::Metrics;
@@ -155,9 +155,7 @@ pub fn run(plan: &Plan, out: &Path, cache: &Path, watcher: &dyn Watcher) -> Resu
     }
     let trained = trained?;
     let part = &plan.split.test;
-    // Without gradients twice as many clips fit as in a step.
-    let at_once = plan.training.micro_batch.unwrap_or(plan.training.batch);
-    let (batch, objective) = (2 * at_once, plan.training.objective);
+    let (batch, objective) = (plan.training.validation_batch(), plan.training.objective);
     let mut go_on = |done: usize| {
         watcher.testing(done, part.len());
         !watcher.stops()
@@ -300,8 +298,7 @@ fn identity(plan: &Plan) -> Result<String> {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
-    let hash = hash.finalize();
-    Ok(hash.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(&hash.finalize()))
 }
 
 fn description(plan: &Plan) -> Result<AdapterDescription> {

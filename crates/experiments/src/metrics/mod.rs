@@ -16,7 +16,7 @@ pub use events::{EventError, EventFile};
 pub use ranking::average_precision;
 
 /// Class scores of clips and what they should be.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Scores {
     /// C.
     pub classes: usize,

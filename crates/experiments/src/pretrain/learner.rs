@@ -63,9 +63,13 @@ impl<'a> Pretrainer<'a> {
         let shape = model.config();
         let heads = Heads::new(sets, shape.hidden_size, seed, device)?;
         let masked = config.masked.as_ref().filter(|masked| masked.weight > 0.0);
-        let decoder = masked
-            .map(|masked| Ok::<_, AstError>((decoder(masked, shape, seed, device)?, masked)))
-            .transpose()?;
+        let decoder = match masked {
+            Some(masked) => {
+                let decoder = Decoder::new(&masked.decoder, shape, seed, device)?;
+                Some((decoder, masked))
+            }
+            None => None,
+        };
         let distil = config.distil.as_ref().filter(|distil| distil.weight > 0.0);
         let teacher = match (distil, teacher) {
             (Some(distil), Some(checkpoint)) => {
@@ -207,20 +211,13 @@ impl Learner for Pretrainer<'_> {
         weight: f64,
         optimiser: &mut AdamW,
     ) -> Result<Tensor, TrainingError> {
-        let plain;
-        let features = match &piece.features {
-            Some(features) => features,
-            None => {
-                plain = self.clips.batch(piece.indices).0;
-                &plain
-            }
-        };
+        let features = piece.features_or(|indices| self.clips.batch(indices).0);
         let patches = self.shape().grid().patches();
         let draw = |clips: i64, masked: &Masked| {
             let name = |clip: i64| format!("hidden patches of clip {clip}");
             Masks::draw(step.seed, clips, patches, masked.share, &name)
         };
-        let losses = self.losses(features, &piece.labels.classes, step, &draw)?;
+        let losses = self.losses(&features, &piece.labels.classes, step, &draw)?;
         let sum = self.sum(&losses)?;
         optimiser.accumulate(&sum, weight)?;
         Ok(sum.detach())
@@ -289,15 +286,6 @@ impl Learner for Pretrainer<'_> {
             parts: means,
         })
     }
-}
-
-fn decoder(
-    masked: &Masked,
-    shape: &AstConfig,
-    seed: u64,
-    device: Device,
-) -> Result<Decoder, AstError> {
-    Decoder::new(&masked.decoder, shape, seed, device)
 }
 
 fn copy(named: &[(String, Tensor)]) -> Vec<(String, Tensor)> {

@@ -16,6 +16,7 @@ use super::card::card;
 use super::{Mixture, PretrainConfig, Pretrainer, Source, data};
 use crate::atomic;
 use crate::backbones;
+use crate::data::hex;
 use crate::environment::describe;
 use crate::run_folder::RunFolder;
 use crate::training::{CheckpointPlan, Control, Event, Journal, Runtime, train_learner};
@@ -277,8 +278,4 @@ fn identity(
         teacher.map(Checkpoint::fingerprint),
     );
     Ok(hex(&Sha256::digest(serde_json::to_vec(&parts)?)))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -13,6 +13,8 @@ pub struct Planned {
     pub sweep: Sweep,
     /// What a profile names that is not here, with the way to get it.
     pub missing: Vec<String>,
+    /// Those of [`missing`](Self::missing) where something is at fault.
+    pub broken: Vec<String>,
 }
 
 /// Plans all runs of a profile whose data and backbone are here, in the order of
@@ -61,5 +63,6 @@ pub fn plan(profile: &Profile, options: &BenchOptions) -> Result<Planned> {
             context,
         },
         missing: opened.missing,
+        broken: opened.broken,
     })
 }

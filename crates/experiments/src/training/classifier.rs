@@ -7,7 +7,7 @@ use tch::Tensor;
 use super::learner::{Figures, Learner, Piece};
 use super::{FrozenCache, TrainingConfig, TrainingError};
 use crate::clips::Clips;
-use crate::evaluation::score;
+use crate::evaluation::score_while;
 use crate::optimiser::AdamW;
 
 /// Most bytes of features that are kept on a GPU, where clips stay the same.
@@ -55,13 +55,6 @@ impl<'a> Classifier<'a> {
         kept.unwrap_or_else(|| self.clips.batch(indices).0)
     }
 
-    fn features(&self, piece: &Piece) -> Tensor {
-        match &piece.features {
-            Some(features) => features.shallow_clone(),
-            None => self.plain(piece.indices),
-        }
-    }
-
     /// Class scores in evaluation mode.
     fn evaluate(&self, indices: &[usize]) -> Result<Tensor, AdapterError> {
         let step = Step::evaluation();
@@ -78,7 +71,9 @@ impl<'a> Classifier<'a> {
         let kept = cache.and_then(|cache| cache.select(piece.indices));
         Ok(match kept {
             Some(kept) => self.model.forward_frozen(&kept, step)?,
-            None => self.model.forward(&self.features(piece), step)?,
+            None => self
+                .model
+                .forward(&piece.features_or(|i| self.plain(i)), step)?,
         })
     }
 }
@@ -106,8 +101,7 @@ impl Learner for Classifier<'_> {
         if !self.config.clips_stay() {
             return Ok(());
         }
-        let whole = self.config.batch;
-        let batch = self.config.micro_batch.unwrap_or(whole).min(whole);
+        let batch = self.config.clips_at_once();
         let limit = self.config.frozen_cache_mib << 20;
         if limit > 0 && !self.config.activation_checkpointing {
             self.cache =
@@ -142,7 +136,7 @@ impl Learner for Classifier<'_> {
         } = *self.config;
         let task = |logits: &Tensor| objective.loss(logits, &piece.labels, label_smoothing);
         if self.config.activation_checkpointing {
-            let features = self.features(piece);
+            let features = piece.features_or(|indices| self.plain(indices));
             let pass = self.model.forward_recomputed(&features, step)?;
             let task = task(pass.logits())?;
             pass.backward(&task)?;
@@ -163,17 +157,10 @@ impl Learner for Classifier<'_> {
         batch: usize,
         go_on: &mut dyn FnMut(usize) -> bool,
     ) -> Result<Figures, TrainingError> {
-        let mut done = 0;
-        let mut forward = |indices: &[usize]| {
-            let scores = self.evaluate(indices)?;
-            done += indices.len();
-            if go_on(done) {
-                return Ok(scores);
-            }
-            Err(TrainingError::Stopped)
-        };
-        let objective = self.config.objective;
-        let (loss, scores) = score(&mut forward, self.clips, part, batch, objective)?;
+        let mut forward = |indices: &[usize]| self.evaluate(indices);
+        let (clips, objective) = (self.clips, self.config.objective);
+        let found = score_while(&mut forward, clips, part, batch, objective, go_on)?;
+        let (loss, scores) = found.ok_or(TrainingError::Stopped)?;
         Ok(Figures::of(loss, &scores))
     }
 }

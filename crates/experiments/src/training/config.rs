@@ -192,9 +192,14 @@ impl TrainingConfig {
         self.groups.iter().try_for_each(ParameterGroup::validate)
     }
 
-    /// Clips per pass without gradients: two training passes' worth.
+    /// Most clips of a training pass.
+    pub(crate) fn clips_at_once(&self) -> usize {
+        self.micro_batch.unwrap_or(self.batch).min(self.batch)
+    }
+
+    /// Clips of a pass without gradients: twice as many fit.
     pub(crate) fn validation_batch(&self) -> usize {
-        2 * self.micro_batch.unwrap_or(self.batch).min(self.batch)
+        2 * self.clips_at_once()
     }
 
     /// Whether a training clip is the same in every epoch.

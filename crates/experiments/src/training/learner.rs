@@ -87,6 +87,16 @@ pub struct Piece<'a> {
     pub labels: Labels,
 }
 
+impl Piece<'_> {
+    /// The features, or what `plain` gives for the clips where there are none.
+    pub(crate) fn features_or(&self, plain: impl FnOnce(&[usize]) -> Tensor) -> Tensor {
+        match &self.features {
+            Some(features) => features.shallow_clone(),
+            None => plain(self.indices),
+        }
+    }
+}
+
 /// Figures of a part of the clips.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Figures {

@@ -9,7 +9,7 @@ use tch::{Tensor, no_grad};
 use super::state::State;
 use super::{CheckpointPlan, Learner, TrainingConfig, TrainingError};
 use crate::clips::Clips;
-use crate::data::Split;
+use crate::data::{Split, hex};
 use crate::optimiser::AdamW;
 use crate::run_folder::{BestWeights, Checkpoints, Identity, RunFolderError};
 
@@ -212,6 +212,5 @@ fn hash(
     );
     // Plain data with string keys always becomes JSON.
     let json = serde_json::to_vec(&parts).unwrap_or_default();
-    let digest = Sha256::digest(json);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(json))
 }

@@ -1,10 +1,10 @@
 //! `soft-moa sweep`.
 
 mod launch;
-mod local;
+pub mod local;
 mod plan;
 mod run;
-mod status;
+pub mod status;
 
 use std::path::PathBuf;
 
